@@ -1,0 +1,8 @@
+#include "kernels.h"
+
+#include <immintrin.h>
+#define WEIGHTKIN_NAME "avx2"
+#define WEIGHTKIN_KERNELS kAvx2Kernels
+constexpr std::size_t kVectorBytes = 32;
+
+#include "kernels.inl"

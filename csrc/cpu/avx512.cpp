@@ -1,0 +1,8 @@
+#include "kernels.h"
+
+#include <immintrin.h>
+#define WEIGHTKIN_NAME "avx512"
+#define WEIGHTKIN_KERNELS kAvx512Kernels
+constexpr std::size_t kVectorBytes = 64;
+
+#include "kernels.inl"

@@ -1,0 +1,111 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "histogram.h"
+#include "sweep.h"
+
+namespace py = pybind11;
+using namespace weightkin;
+
+namespace {
+
+// (buffer, byte offset, safetensors dtype, shape, strides in bytes)
+using OperandArgument =
+    std::tuple<py::buffer, std::int64_t, std::string, std::vector<std::int64_t>, std::vector<std::int64_t>>;
+
+// Checks that every element lies inside the buffer; the kernels trust what comes out of here.
+Operand checked_operand(const OperandArgument& argument, const py::buffer_info& buffer) {
+    const auto& [_, offset, dtype, shape, strides] = argument;
+    Operand operand{static_cast<const char*>(buffer.ptr) + offset, parse_dtype(dtype), shape, strides};
+    if (shape.size() != strides.size()) throw std::invalid_argument("an operand's shape and strides differ in length");
+    const __int128 bytes = static_cast<__int128>(buffer.size) * buffer.itemsize;
+    __int128 elements = 1, last = offset;
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+        if (shape[axis] < 0 || strides[axis] < 0) throw std::invalid_argument("negative extent or stride");
+        elements *= shape[axis];
+        last += static_cast<__int128>(std::max<std::int64_t>(shape[axis] - 1, 0)) * strides[axis];
+        if (elements > bytes && strides[axis] > 0) throw std::invalid_argument("an operand is larger than its buffer");
+    }
+    if (offset < 0 || (elements > 0 && last + static_cast<__int128>(item_size(operand.dtype)) > bytes)) {
+        throw std::invalid_argument("an operand reaches outside its buffer");
+    }
+    operand.collapse();
+    return operand;
+}
+
+py::dict py_sweep(const std::vector<OperandArgument>& arguments, const std::vector<std::int64_t>& bounds,
+                  std::size_t tile, bool gram, bool difference) {
+    SweepRequest request;
+    request.gram = gram, request.difference = difference, request.bounds = bounds, request.tile = tile;
+    std::vector<py::buffer_info> buffers;
+    for (const OperandArgument& argument : arguments) {
+        buffers.push_back(std::get<0>(argument).request());
+        request.operands.push_back(checked_operand(argument, buffers.back()));
+        if (request.operands.back().size() != request.operands[0].size()) {
+            throw std::invalid_argument("operands differ in size");
+        }
+    }
+    const auto count = static_cast<py::ssize_t>(arguments.size()), blocks = static_cast<py::ssize_t>(bounds.size()) - 1;
+    if (count < 1 || count > kMaxRows) throw std::invalid_argument("1 to 16 operands, not " + std::to_string(count));
+    if (tile == 0 || tile % kChunk) throw std::invalid_argument("tile must be a multiple of " + std::to_string(kChunk));
+    if (blocks < 0 || bounds.front() < 0 || bounds.back() > request.operands[0].size() ||
+        !std::is_sorted(bounds.begin(), bounds.end())) {
+        throw std::invalid_argument("bounds must ascend within the operands");
+    }
+    const auto zeros = [](std::vector<py::ssize_t> shape, auto kind) {
+        py::array_t<decltype(kind)> out(shape);
+        std::fill_n(out.mutable_data(), out.size(), decltype(kind){});
+        return out;
+    };
+    const py::ssize_t pairs = count * (count - 1) / 2, bins = difference ? static_cast<py::ssize_t>(kBins) : 0;
+    auto grams = zeros({blocks, count, count}, 0.0), sums = zeros({blocks, count}, 0.0);
+    auto quantiles = zeros({blocks, count}, 0.0);
+    auto nans = zeros({blocks, count}, std::int64_t{}), infinities = zeros({blocks, count}, std::int64_t{});
+    auto histogram = zeros({count, bins}, std::int64_t{});
+    std::vector<Difference> differences(static_cast<std::size_t>(blocks * pairs));
+    const SweepResult result{grams.mutable_data(), sums.mutable_data(),      differences.data(),
+                             nans.mutable_data(),  infinities.mutable_data(), quantiles.mutable_data(),
+                             histogram.mutable_data()};
+    {
+        const py::gil_scoped_release release;
+        sweep(request, result);
+    }
+    auto sum_abs = zeros({blocks, pairs}, 0.0), sum_square = zeros({blocks, pairs}, 0.0);
+    auto max_abs = zeros({blocks, pairs}, 0.0);
+    auto unequal = zeros({blocks, pairs}, std::int64_t{});
+    for (std::size_t k = 0; k < differences.size(); ++k) {
+        sum_abs.mutable_data()[k] = differences[k].sum_abs;
+        sum_square.mutable_data()[k] = differences[k].sum_square;
+        max_abs.mutable_data()[k] = differences[k].max_abs;
+        unequal.mutable_data()[k] = differences[k].unequal;
+    }
+    using namespace py::literals;
+    return py::dict("gram"_a = grams, "sum"_a = sums, "sum_abs"_a = sum_abs, "sum_square"_a = sum_square,
+                    "max_abs"_a = max_abs, "unequal"_a = unequal, "nans"_a = nans, "infinities"_a = infinities,
+                    "quantile"_a = quantiles, "histogram"_a = histogram);
+}
+
+}  // namespace
+
+void bind_cpu(py::module_& module) {
+    module.attr("CHUNK") = kChunk;
+    module.attr("MAX_ROWS") = kMaxRows;
+    module.attr("BINS") = kBins;
+    module.def("instruction_set", [] { return std::string(kernels().name); }, "Name of the kernels in use.");
+    module.def("use_instruction_set", [](const std::string& name) {
+        if (!use_instruction_set(name.c_str())) throw std::invalid_argument("instruction set '" + name + "' is unknown or not on this machine");
+    }, py::arg("name"));
+    module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"), py::arg("difference"));
+    module.def("read", [](const py::buffer& buffer, std::size_t begin, std::size_t end) {
+        const py::buffer_info info = buffer.request();
+        if (begin > end || end > static_cast<std::size_t>(info.size * info.itemsize)) throw std::invalid_argument("range outside the buffer");
+        const py::gil_scoped_release release;
+        return kernels().read(static_cast<const char*>(info.ptr) + begin, end - begin);
+    }, py::arg("buffer"), py::arg("begin"), py::arg("end"), "XOR of all bytes: the roof of the memory-bound kernels.");
+}

@@ -1,0 +1,90 @@
+#include "histogram.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace weightkin {
+namespace {
+
+double bin_value(std::size_t bin, Element element) {
+    if (element != kF16) return std::bit_cast<float>(static_cast<std::uint32_t>(bin << 16));
+    const int exponent = static_cast<int>(bin >> 10), mantissa = static_cast<int>(bin & 1023);
+    if (exponent == 31) return std::numeric_limits<double>::infinity();
+    return exponent ? std::ldexp(1024 + mantissa, exponent - 25) : std::ldexp(mantissa, -24);
+}
+
+}  // namespace
+
+Histogram::Histogram() : even_(kBins), odd_(kBins) {}
+
+void Histogram::add(const void* row, std::size_t count, Element element) {
+    const char* from = static_cast<const char*>(row);
+    if (element == kBf16 || element == kF16) {
+        std::size_t i = 0;
+        for (; i + 4 <= count; i += 4) {
+            std::uint64_t codes;
+            std::memcpy(&codes, from + 2 * i, 8);
+            ++even_[codes & 0x7fff];
+            ++odd_[(codes >> 16) & 0x7fff];
+            ++even_[(codes >> 32) & 0x7fff];
+            ++odd_[(codes >> 48) & 0x7fff];
+        }
+        for (; i < count; ++i) {
+            std::uint16_t code;
+            std::memcpy(&code, from + 2 * i, 2);
+            ++even_[code & 0x7fff];
+        }
+        return;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        double value;
+        if (element == kF32) {
+            float narrow;
+            std::memcpy(&narrow, from + 4 * i, 4);
+            value = narrow;
+        } else {
+            std::memcpy(&value, from + 8 * i, 8);
+        }
+        infinities_ += std::isinf(value);
+        nans_ += std::isnan(value);
+        ++even_[(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16) & 0x7fff];
+    }
+}
+
+Census Histogram::close(double fraction, Element element, std::int64_t* counts) {
+    const std::size_t infinity = element == kF16 ? 0x7c00 : 0x7f80;
+    Census out{nans_, infinities_, 0};
+    std::int64_t total = 0;
+    for (std::size_t bin = 0; bin < kBins; ++bin) {
+        const std::int64_t here = std::int64_t(even_[bin]) + odd_[bin];
+        counts[bin] += here;
+        even_[bin] = static_cast<std::uint32_t>(here);  // the merged count, for the walk below
+        total += here;
+        if (element == kBf16 || element == kF16) {
+            if (bin == infinity) out.infinities += here;
+            if (bin > infinity) out.nans += here;
+        }
+    }
+    const double position = fraction * static_cast<double>(total - 1);
+    const auto lower_rank = static_cast<std::int64_t>(std::floor(position));
+    std::int64_t below = total;  // order statistics with a rank under `below` lie in this bin or a lower one
+    double lower = 0, upper = 0;
+    std::size_t bin = kBins;
+    while (bin > 0 && below > lower_rank) {
+        below -= even_[--bin];
+        if (even_[bin] == 0) continue;
+        if (below <= lower_rank + 1 && lower_rank + 1 < below + even_[bin]) upper = bin_value(bin, element);
+        if (below <= lower_rank) lower = bin_value(bin, element);
+    }
+    if (lower_rank + 1 >= total) upper = lower;
+    out.quantile = out.nans ? std::numeric_limits<double>::quiet_NaN()
+                            : lower + (position - static_cast<double>(lower_rank)) * (upper - lower);
+    std::fill(even_.begin(), even_.end(), 0);
+    std::fill(odd_.begin(), odd_.end(), 0);
+    nans_ = infinities_ = 0;
+    return out;
+}
+
+}  // namespace weightkin

@@ -1,0 +1,31 @@
+// Exact histogram of the magnitudes of 16-bit floating-point codes, and quantiles from it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+
+namespace weightkin {
+
+constexpr std::size_t kBins = 1 << 15;  // a code without its sign bit; F32 and F64 by the upper 16 bits of the float32
+
+struct Census {
+    std::int64_t nans = 0, infinities = 0;
+    double quantile = 0;  // of |x|, interpolated between order statistics as numpy does; NaN if there is a NaN
+};
+
+class Histogram {
+public:
+    Histogram();
+    void add(const void* row, std::size_t count, Element element);
+    // Closes what was added since the last call: its census, its counts added to `counts` [kBins], and empty again.
+    Census close(double fraction, Element element, std::int64_t* counts);
+
+private:
+    std::vector<std::uint32_t> even_, odd_;  // two tables: a run of equal codes does not wait for its own stores
+    std::int64_t infinities_ = 0, nans_ = 0;
+};
+
+}  // namespace weightkin

@@ -1,0 +1,48 @@
+// The table of CPU kernels: one instance per instruction set, chosen once (dispatch.cpp).
+//
+// Kernels know pointers, sizes and element types; no Python, no threads, no strides. Rows are contiguous but may start
+// at any byte. Every kernel adds to its outputs, in an order fixed by the position from the start of the call in chunks
+// of `kChunk` elements, so cutting a row at multiples of `kChunk` changes no bit of the result.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weightkin {
+
+constexpr std::size_t kChunk = 4096;  // elements between two additions to an output
+constexpr int kMaxRows = 16;          // rows of one gram call in the memory-bound regime
+
+// Element types that kernels read. Other types are widened into one of these first (operand.cpp).
+enum Element : int { kBf16 = 0, kF16 = 1, kF32 = 2, kF64 = 3, kElements = 4 };
+
+struct Difference {
+    double sum_abs = 0;         // sum |x - y|
+    double sum_square = 0;      // sum (x - y)^2
+    double max_abs = 0;         // max |x - y|, NaN differences left out (they show in sum_abs)
+    std::int64_t unequal = 0;   // elements whose bits differ
+};
+
+// gram[i * count + j] += <x_i, x_j> for i <= j only; sum[i] += sum x_i.
+using GramKernel = void (*)(const void* const* rows, int count, std::size_t depth, double* gram, double* sum);
+using DifferenceKernel = void (*)(const void* x, const void* y, std::size_t depth, Difference* out);
+using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
+
+struct Kernels {
+    const char* name;
+    GramKernel gram[kElements];       // sums within 5e-7 * sum |x y|: short runs of float32 (float64 for F32, F64)
+    GramKernel gram_wide[kElements];  // float64 throughout: where cancellation or range would break that bound
+    DifferenceKernel difference[kElements];
+    ReadKernel read;  // XOR of all bytes: the roof that the benchmarks measure against
+};
+
+extern const Kernels kScalarKernels;
+#ifdef WEIGHTKIN_X86
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+const Kernels& kernels();                  // the table in use
+bool use_instruction_set(const char* name);  // false: unknown, or not on this machine
+
+}  // namespace weightkin

@@ -1,0 +1,36 @@
+// One instruction set's kernels: kVectorBytes and WEIGHTKIN_KERNELS (the table's name) come from the including source.
+
+namespace weightkin {
+namespace {
+
+#include "lanes.inl"
+
+#include "difference.inl"
+#include "gram.inl"
+
+std::uint64_t read(const void* data, std::size_t bytes) {
+    typedef std::uint64_t u64v __attribute__((vector_size(kVectorBytes)));
+    const char* from = static_cast<const char*>(data);
+    u64v seen[4] = {};
+    std::size_t at = 0;
+    for (; at + sizeof seen <= bytes; at += sizeof seen) {
+        for (std::size_t i = 0; i < 4; ++i) seen[i] ^= load<u64v>(from + at + i * kVectorBytes);
+    }
+    seen[0] ^= (seen[1] ^ seen[2]) ^ seen[3];
+    std::uint64_t out = 0;
+    for (std::size_t i = 0; i < kLanes<double>; ++i) out ^= seen[0][i];
+    for (; at < bytes; ++at) out ^= static_cast<unsigned char>(from[at]);
+    return out;
+}
+
+}  // namespace
+
+const Kernels WEIGHTKIN_KERNELS = {
+    WEIGHTKIN_NAME,
+    {gram<kBf16, float>, gram<kF16, float>, gram<kF32, double>, gram<kF64, double>},
+    {gram<kBf16, double>, gram<kF16, double>, gram<kF32, double>, gram<kF64, double>},
+    {difference<kBf16, float>, difference<kF16, float>, difference<kF32, double>, difference<kF64, double>},
+    read,
+};
+
+}  // namespace weightkin

@@ -1,0 +1,201 @@
+#include "operand.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+namespace weightkin {
+namespace {
+
+struct Name {
+    const char* name;
+    Dtype dtype;
+};
+constexpr Name kNames[] = {
+    {"BF16", Dtype::bf16}, {"F16", Dtype::f16},   {"F32", Dtype::f32},         {"F64", Dtype::f64},
+    {"I8", Dtype::i8},     {"U8", Dtype::i8},     {"F8_E4M3", Dtype::f8_e4m3}, {"F8_E5M2", Dtype::f8_e5m2},
+    {"BOOL", Dtype::i8},   {"I16", Dtype::i16},   {"U16", Dtype::i16},         {"I32", Dtype::i32},
+    {"U32", Dtype::i32},   {"I64", Dtype::i64},   {"U64", Dtype::i64},
+};
+
+std::uint16_t bf16_of(double value) {  // exact for every F8 value
+    return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16);
+}
+
+// BF16 codes of all 256 values. NaNs keep their payload, so that different codes stay different.
+struct F8Table {
+    std::uint16_t code[256];
+    F8Table(int mantissa_bits, int bias, bool has_infinity) {
+        const int exponents = 1 << (7 - mantissa_bits), mantissas = 1 << mantissa_bits;
+        for (int c = 0; c < 256; ++c) {
+            const int exponent = (c & 127) >> mantissa_bits, mantissa = c & (mantissas - 1);
+            const int sign = (c & 128) << 8;
+            const bool top = exponent == exponents - 1;
+            if (has_infinity ? top : (top && mantissa == mantissas - 1)) {
+                code[c] = static_cast<std::uint16_t>(sign | 0x7f80 | (has_infinity ? mantissa << 5 : 0x40));
+            } else {
+                const double value = exponent == 0 ? std::ldexp(mantissa, 1 - bias - mantissa_bits)
+                                                   : std::ldexp(mantissas + mantissa, exponent - bias - mantissa_bits);
+                code[c] = static_cast<std::uint16_t>(sign | bf16_of(value));
+            }
+        }
+    }
+};
+const F8Table kE4M3(3, 7, false), kE5M2(2, 15, true);
+
+template <class T>
+T unaligned(const char* from) {
+    T out;
+    std::memcpy(&out, from, sizeof out);
+    return out;
+}
+
+struct F16Table {
+    float value[65536];
+    F16Table() {
+        for (int c = 0; c < 65536; ++c) {
+            const int exponent = (c >> 10) & 31, mantissa = c & 1023;
+            const float special = mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+            const float finite =
+                exponent ? std::ldexp(1024.0f + mantissa, exponent - 25) : std::ldexp(float(mantissa), -24);
+            value[c] = std::copysign(exponent == 31 ? special : finite, c & 0x8000 ? -1.0f : 1.0f);
+        }
+    }
+};
+
+template <class T>
+void copy_run(const char* from, std::int64_t stride, std::int64_t count, char* to) {
+    if (stride == sizeof(T)) {
+        std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+        return;
+    }
+    for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * sizeof(T), from + i * stride, sizeof(T));
+}
+
+template <class To, class Read>
+void widen_run(const char* from, std::int64_t stride, std::int64_t count, Read read, char* to) {
+    for (std::int64_t i = 0; i < count; ++i) {
+        const To value = static_cast<To>(read(from + i * stride));
+        std::memcpy(to + i * sizeof(To), &value, sizeof(To));
+    }
+}
+
+template <class To>
+void widen_run(const char* from, std::int64_t stride, std::int64_t count, Dtype from_dtype, char* to) {
+    static const F16Table f16;
+    const auto bf16 = [](std::uint16_t code) { return std::bit_cast<float>(std::uint32_t(code) << 16); };
+    const auto byte = [](const char* at) { return static_cast<unsigned char>(*at); };
+    const auto run = [&](auto read) { widen_run<To>(from, stride, count, read, to); };
+    switch (from_dtype) {
+        case Dtype::bf16: return run([&](const char* at) { return bf16(unaligned<std::uint16_t>(at)); });
+        case Dtype::f16: return run([](const char* at) { return f16.value[unaligned<std::uint16_t>(at)]; });
+        case Dtype::f32: return run([](const char* at) { return unaligned<float>(at); });
+        case Dtype::f8_e4m3: return run([&](const char* at) { return bf16(kE4M3.code[byte(at)]); });
+        case Dtype::f8_e5m2: return run([&](const char* at) { return bf16(kE5M2.code[byte(at)]); });
+        default: assert(false && "F64 is never widened and integers meet only themselves (common_dtype)");
+    }
+}
+
+// `count` elements, `stride` bytes apart, as `to_dtype`.
+void pack_run(const char* from, std::int64_t stride, std::int64_t count, Dtype from_dtype, Dtype to_dtype, char* to) {
+    if (from_dtype == to_dtype) {
+        switch (item_size(from_dtype)) {
+            case 1: return copy_run<std::uint8_t>(from, stride, count, to);
+            case 2: return copy_run<std::uint16_t>(from, stride, count, to);
+            case 4: return copy_run<std::uint32_t>(from, stride, count, to);
+            default: return copy_run<std::uint64_t>(from, stride, count, to);
+        }
+    }
+    if (to_dtype == Dtype::f64) return widen_run<double>(from, stride, count, from_dtype, to);
+    if (to_dtype == Dtype::f32) return widen_run<float>(from, stride, count, from_dtype, to);
+    assert(to_dtype == Dtype::bf16);
+    const std::uint16_t* code = from_dtype == Dtype::f8_e4m3 ? kE4M3.code : kE5M2.code;
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::memcpy(to + 2 * i, &code[static_cast<unsigned char>(from[i * stride])], 2);
+    }
+}
+
+}  // namespace
+
+Dtype parse_dtype(const std::string& name) {
+    for (const Name& known : kNames) {
+        if (name == known.name) return known.dtype;
+    }
+    throw std::invalid_argument("unsupported dtype " + name);
+}
+
+std::size_t item_size(Dtype dtype) {
+    constexpr std::size_t sizes[] = {2, 2, 4, 8, 1, 1, 1, 2, 4, 8};
+    return sizes[static_cast<int>(dtype)];
+}
+
+bool is_integer(Dtype dtype) { return dtype >= Dtype::i8; }
+
+std::int64_t Operand::size() const {
+    std::int64_t out = 1;
+    for (const std::int64_t extent : shape) out *= extent;
+    return out;
+}
+
+bool Operand::contiguous() const {
+    return shape.empty() || (shape.size() == 1 && strides[0] == static_cast<std::int64_t>(item_size(dtype)));
+}
+
+void Operand::collapse() {
+    std::vector<std::int64_t> merged_shape, merged_strides;
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+        if (shape[axis] == 1) continue;
+        if (!merged_shape.empty() && merged_strides.back() == shape[axis] * strides[axis]) {
+            merged_shape.back() *= shape[axis];
+            merged_strides.back() = strides[axis];
+        } else {
+            merged_shape.push_back(shape[axis]);
+            merged_strides.push_back(strides[axis]);
+        }
+    }
+    shape = std::move(merged_shape), strides = std::move(merged_strides);
+}
+
+Dtype common_dtype(const std::vector<Operand>& operands) {
+    const auto storage = [](Dtype d) { return d == Dtype::f8_e4m3 || d == Dtype::f8_e5m2 ? Dtype::bf16 : d; };
+    Dtype out = storage(operands.at(0).dtype);
+    for (const Operand& operand : operands) {
+        const Dtype other = storage(operand.dtype);
+        if (other == out) continue;
+        if (is_integer(other) || is_integer(out)) throw std::invalid_argument("an integer type meets only itself");
+        out = other == Dtype::f64 || out == Dtype::f64 ? Dtype::f64 : Dtype::f32;
+    }
+    return out;
+}
+
+const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype, std::vector<char>& scratch) {
+    const std::int64_t item = static_cast<std::int64_t>(item_size(operand.dtype));
+    if (operand.contiguous() && operand.dtype == dtype) return operand.data + begin * item;
+    scratch.resize(static_cast<std::size_t>(count) * item_size(dtype));
+    const std::size_t axes = operand.shape.size();
+    if (axes == 0) {
+        pack_run(operand.data, item, count, operand.dtype, dtype, scratch.data());
+        return scratch.data();
+    }
+    const std::int64_t inner = operand.shape[axes - 1], inner_stride = operand.strides[axes - 1];
+    for (std::int64_t done = 0; done < count;) {
+        const char* from = operand.data;
+        std::int64_t outer = (begin + done) / inner;
+        const std::int64_t column = (begin + done) % inner, run = std::min(inner - column, count - done);
+        for (std::size_t axis = axes - 1; axis-- > 0;) {
+            from += outer % operand.shape[axis] * operand.strides[axis];
+            outer /= operand.shape[axis];
+        }
+        from += column * inner_stride;
+        if (run == count && inner_stride == item && operand.dtype == dtype) return from;
+        pack_run(from, inner_stride, run, operand.dtype, dtype, scratch.data() + done * item_size(dtype));
+        done += run;
+    }
+    return scratch.data();
+}
+
+}  // namespace weightkin

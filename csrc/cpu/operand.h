@@ -1,0 +1,38 @@
+// A strided tensor in mapped bytes, and how a run of its elements becomes a contiguous row for a kernel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+
+namespace weightkin {
+
+// Storage types. The kernels' own four come first, so that the two enumerations agree on them.
+enum class Dtype : int { bf16, f16, f32, f64, f8_e4m3, f8_e5m2, i8, i16, i32, i64 };  // iN: N bits, compared for equality
+
+Dtype parse_dtype(const std::string& name);  // a safetensors name; throws std::invalid_argument
+std::size_t item_size(Dtype dtype);
+bool is_integer(Dtype dtype);
+
+struct Operand {
+    const char* data = nullptr;  // element (0, 0, ...)
+    Dtype dtype = Dtype::bf16;
+    std::vector<std::int64_t> shape, strides;  // strides in bytes
+
+    std::int64_t size() const;
+    void collapse();  // merges axes that are adjacent in memory, so that a contiguous tensor has one axis
+    bool contiguous() const;
+};
+
+// The type in which operands of these types meet exactly: the common one, else F32, or F64 if any is F64. Integers
+// meet only their own kind. F8 is read as BF16, which holds every value of it.
+Dtype common_dtype(const std::vector<Operand>& operands);
+
+// A pointer to elements [begin, begin + count) of `operand` (collapsed; logical row-major order) as `dtype`: into the
+// mapping where they lie contiguous in that type, else into `scratch`, which is filled.
+const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype, std::vector<char>& scratch);
+
+}  // namespace weightkin

@@ -1,0 +1,11 @@
+// weightkin._core: what Python calls. Each part of csrc/ binds itself.
+#include <pybind11/pybind11.h>
+
+void bind_io(pybind11::module_& module);
+void bind_cpu(pybind11::module_& module);
+
+PYBIND11_MODULE(_core, module) {
+    module.doc() = "Native parts of weightkin: guarded file mappings and CPU kernels.";
+    bind_io(module);
+    bind_cpu(module);
+}

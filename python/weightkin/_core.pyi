@@ -1,0 +1,45 @@
+"""Native parts of weightkin: guarded file mappings and CPU kernels."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer
+
+CHUNK: int
+MAX_ROWS: int
+BINS: int
+
+class Mapping(Buffer):
+    def __init__(self, path: str) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def faulted(self) -> bool: ...
+    def prefetch(self, begin: int, end: int) -> None: ...
+    def release(self, begin: int, end: int) -> None: ...
+
+class SweepArrays(TypedDict):
+    gram: npt.NDArray[np.float64]
+    sum: npt.NDArray[np.float64]
+    sum_abs: npt.NDArray[np.float64]
+    sum_square: npt.NDArray[np.float64]
+    max_abs: npt.NDArray[np.float64]
+    unequal: npt.NDArray[np.int64]
+    nans: npt.NDArray[np.int64]
+    infinities: npt.NDArray[np.int64]
+    quantile: npt.NDArray[np.float64]
+    histogram: npt.NDArray[np.int64]
+
+def instruction_set() -> str: ...
+def use_instruction_set(name: str) -> None: ...
+def sweep(
+    operands: Sequence[tuple[Buffer, int, str, Sequence[int], Sequence[int]]],
+    bounds: Sequence[int] | npt.NDArray[np.int64],
+    tile: int,
+    gram: bool,
+    difference: bool,
+) -> SweepArrays: ...
+def read(buffer: Buffer, begin: int, end: int) -> int: ...

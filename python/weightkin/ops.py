@@ -1,0 +1,106 @@
+"""The ops: one function per op over operands (mapped views or arrays), run by the native kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer
+
+from . import _core, reference
+from .checkpoint.mapping import NUMPY_DTYPES
+
+TILE = 4 * _core.CHUNK
+"""Elements of each operand in flight: small enough that what one op reads, the next finds in cache."""
+
+MAX_MODELS = _core.MAX_ROWS
+QUANTILE = 0.99
+_DTYPE_NAMES = {dtype: name for name, dtype in NUMPY_DTYPES.items() if name not in {"BOOL"}}
+
+
+class Operand(NamedTuple):
+    """A strided tensor in a buffer: byte `offset` of element 0, safetensors dtype, shape, strides in bytes."""
+
+    buffer: Buffer
+    offset: int
+    dtype: str
+    shape: Sequence[int]
+    strides: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What one pass over the same B blocks of N operands found; P = N (N-1) / 2 pairs: (0,1), (0,2), ..., (1,2), ...
+
+    Integer operands have `unequal` only; the rest is zero.
+    """
+
+    gram: npt.NDArray[np.float64]
+    """[B, N, N]: inner products."""
+    sum: npt.NDArray[np.float64]
+    """[B, N]"""
+    sum_abs: npt.NDArray[np.float64]
+    """[B, P]: of |x - y|."""
+    sum_square: npt.NDArray[np.float64]
+    """[B, P]: of (x - y)^2."""
+    max_abs: npt.NDArray[np.float64]
+    """[B, P]"""
+    unequal: npt.NDArray[np.int64]
+    """[B, P]: elements whose bits differ."""
+    nans: npt.NDArray[np.int64]
+    """[B, N]"""
+    infinities: npt.NDArray[np.int64]
+    """[B, N]"""
+    quantile: npt.NDArray[np.float64]
+    """[B, N]: the 99th percentile of |x|."""
+    histogram: npt.NDArray[np.int64]
+    """[N, 32768]: magnitudes by code, over all blocks: of BF16 and F16 exact, of F32 and F64 by the upper 16 bits."""
+
+
+def operand(array: npt.NDArray[np.generic]) -> Operand:
+    """A contiguous numpy array as an operand; others go by way of a buffer and its strides."""
+    flat = np.ascontiguousarray(array)
+    return Operand(flat.view(np.uint8).reshape(-1), 0, _DTYPE_NAMES[array.dtype], flat.shape, flat.strides)
+
+
+def sweep(
+    operands: Sequence[Operand],
+    bounds: Sequence[int] | npt.NDArray[np.int64],
+    *,
+    tile: int = TILE,
+    gram: bool = True,
+    difference: bool = True,
+) -> Sweep:
+    """gram and difference of 1 to 16 operands of one size, block by block, reading every byte from memory once.
+
+    Block b is elements [bounds[b], bounds[b+1]) in logical row-major order. The results do not depend on `tile` (a
+    multiple of 4096), nor on how the blocks are spread over calls and threads. Releases the GIL.
+    """
+    return Sweep(**_core.sweep(operands, bounds, tile, gram, difference))
+
+
+def concatenate(parts: Sequence[Sweep]) -> Sweep:
+    """One `Sweep` of consecutive runs of blocks of the same operands."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Sweep)}
+    histograms = joined.pop("histogram")
+    return Sweep(**{name: np.concatenate(arrays) for name, arrays in joined.items()}, histogram=sum(histograms))
+
+
+def gram(arrays: Sequence[npt.NDArray[np.generic]]) -> reference.Gram:
+    """Inner products and sums of arrays of one size, read as flat rows."""
+    operands = [operand(array) for array in arrays]
+    found = sweep(operands, [0, arrays[0].size], difference=False)
+    return reference.Gram(found.gram[0], found.sum[0])
+
+
+def difference(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> reference.Difference:
+    """Element-wise difference of two arrays of one size."""
+    found = sweep([operand(x), operand(y)], [0, x.size], gram=False)
+    return reference.Difference(
+        float(found.sum_abs[0, 0]), float(found.sum_square[0, 0]), float(found.max_abs[0, 0]), int(found.unequal[0, 0])
+    )

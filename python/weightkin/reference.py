@@ -1,0 +1,47 @@
+"""Each op in float64 numpy: the definition that every kernel is tested against."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float64]
+
+
+class Gram(NamedTuple):
+    """gram[i, j] = <x_i, x_j> and sum[i] = sum of x_i's elements, of N rows."""
+
+    gram: npt.NDArray[np.float64]
+    """[N, N]; its diagonal holds the squared norms."""
+    sum: npt.NDArray[np.float64]
+    """[N]"""
+
+
+class Difference(NamedTuple):
+    """How two rows differ, element by element."""
+
+    sum_abs: float
+    sum_square: float
+    max_abs: float
+    unequal: int
+    """Elements that are not equal as bits (a NaN equals itself, -0 is not 0)."""
+
+
+def gram(rows: Rows) -> Gram:
+    """`rows`: [N, n]."""
+    return Gram(rows @ rows.T, rows.sum(axis=1))
+
+
+def difference(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Difference:
+    """`x`, `y`: [n], of one dtype."""
+    gap = np.abs(x.astype(np.float64) - y.astype(np.float64))
+    bits = np.dtype(f"u{x.dtype.itemsize}")
+    unequal = int(np.count_nonzero(x.view(bits) != y.view(bits)))
+    return Difference(float(gap.sum()), float((gap * gap).sum()), float(gap.max(initial=0.0)), unequal)
+
+
+def quantile(x: npt.NDArray[np.generic], fraction: float) -> float:
+    """Quantile of |x|, linear between order statistics (method 7 of Hyndman & Fan 1996, numpy's default)."""
+    return float(np.quantile(np.abs(x.astype(np.float64)), fraction))

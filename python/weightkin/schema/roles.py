@@ -1,0 +1,52 @@
+"""The vocabulary of roles.toml: groups, roles and their axes."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+UNKNOWN_GROUP = "other"
+
+
+class Role(NamedTuple):
+    group: str
+    axes: tuple[str, ...]
+
+
+def read_data(file: str) -> dict[str, Any]:
+    """A TOML file of this package."""
+    return tomllib.loads((files(__package__) / file).read_text("utf-8"))
+
+
+@cache
+def load_roles() -> dict[str, Role]:
+    """Every role without suffix, in the order of its file."""
+    return {
+        name: Role(group, tuple(axes))
+        for group, roles in read_data("roles.toml").items()
+        for name, axes in roles.items()
+    }
+
+
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(role.group for role in load_roles().values()))
+"""Every group, in the order in which they are shown."""
+
+
+@cache
+def group_of(role: str) -> str:
+    """Group of a role, with or without ".bias" or ".scale"; "other" for unknown ones."""
+    roles = load_roles()
+    known = roles.get(role) or roles.get(role.removesuffix(".scale").removesuffix(".bias"))
+    return known.group if known else UNKNOWN_GROUP
+
+
+@cache
+def axes_of(role: str) -> tuple[str, ...]:
+    """Axes of a role's views in canonical order; () for scales and unknown roles, whose axes nobody knows."""
+    roles = load_roles()
+    if role in roles:
+        return roles[role].axes
+    biased = roles.get(role.removesuffix(".bias")) if role.endswith(".bias") else None
+    return biased.axes[:1] if biased else ()
