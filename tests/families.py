@@ -85,7 +85,7 @@ def build(family: str, seed: int = 0) -> Any:
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
     arguments = (CONFIGS | RELATIVES)[family]
-    automatic = AutoModelForImageTextToText if "vision_config" in arguments else AutoModelForCausalLM
+    automatic: Any = AutoModelForImageTextToText if "vision_config" in arguments else AutoModelForCausalLM
     torch.manual_seed(seed)
     return automatic.from_config(CONFIG_MAPPING[family](**arguments), dtype=torch.bfloat16)
 
@@ -95,7 +95,8 @@ def family_folder(family: str, seed: int = 0) -> Path:
     """The folder that `save_pretrained` writes for that model; written once per process."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    hide_progress: Any = logging.disable_progress_bar
+    hide_progress()
     folder = Path(_FOLDERS.name) / f"{family}-{seed}"
     build(family, seed).save_pretrained(folder)
     return folder

@@ -8,12 +8,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import families
 import ml_dtypes
 import numpy as np
 import pytest
-from folders import write_checkpoint
 
+import families
+from folders import write_checkpoint
 from weightkin.checkpoint import open_checkpoint
 from weightkin.checkpoint.mapping import Shards
 from weightkin.schema import GROUPS, Address, Model, axes_of, group_of, load_roles, resolve
@@ -24,6 +24,14 @@ COMPONENTS = {
     "hyperclovax_vision_v2": {"text": 35, "vision": 33, "projector": 7},
     "llama4": {"text": 46, "vision": 39, "projector": 3},
     "qwen2_5_vl": {"text": 39, "vision": 33, "projector": 5},
+}
+RANKS = {
+    "attn.q_a": 22,
+    "attn.q_b": 22,
+    "attn.q_a_norm": 22,
+    "attn.kv_a": 14 + 4,
+    "attn.kv_b": 14,
+    "attn.kv_a_norm": 14,
 }
 
 
@@ -74,6 +82,8 @@ def test_axes_have_the_sizes_of_the_config(family: str) -> None:
         extents = dict(zip(slot.axes, slot.view.shape, strict=True))
         if slot.address.component == "text" and "neuron" in extents:
             assert extents["neuron"] == neurons[slot.address.role.split(".")[0]], slot
+        if slot.address.role in RANKS:
+            assert extents["rank"] == RANKS[slot.address.role]
         shared = slot.address.role == "router.shared"
         for axis, size in sizes[slot.address.component].items():
             assert extents.get(axis, size) == (1 if shared and axis == "expert" else size), slot
@@ -93,7 +103,7 @@ def test_blocks_snap_to_heads(family: str) -> None:
     assert {slot.snap for slot in vision if slot.axes[0] == "head"} <= {32 // 4}
 
 
-@pytest.mark.parametrize("family", sorted(set(ALL) - {"axk1"}))
+@pytest.mark.parametrize("family", ALL)
 def test_the_form_in_memory_has_the_same_addresses_and_contents(family: str, tmp_path: Path) -> None:
     """transformers stacks experts and renames modules in memory; some tools save that form."""
     saved = opened(family)

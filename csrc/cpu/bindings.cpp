@@ -2,12 +2,15 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdlib>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "histogram.h"
+#include "lagged.h"
 #include "sweep.h"
 
 namespace py = pybind11;
@@ -18,6 +21,21 @@ namespace {
 // (buffer, byte offset, safetensors dtype, shape, strides in bytes)
 using OperandArgument =
     std::tuple<py::buffer, std::int64_t, std::string, std::vector<std::int64_t>, std::vector<std::int64_t>>;
+
+// `wanted_by`: who asks, for the message.
+void choose_instruction_set(const std::string& wanted_by, const std::string& name) {
+    if (use_instruction_set(name.c_str())) return;
+    std::string message = wanted_by + " '" + name + "' is not one of this machine's:";
+    for (const Kernels* const* table = available_kernels(); *table; ++table) message.append(" ").append((*table)->name);
+    throw std::invalid_argument(message);
+}
+
+// A buffer is taken as bytes from its first one on: it may have no gaps and not run backwards.
+py::buffer_info bytes_of(const py::buffer& buffer) {
+    py::buffer_info info = buffer.request();
+    if (!PyBuffer_IsContiguous(info.view(), 'C')) throw std::invalid_argument("a buffer must be contiguous");
+    return info;
+}
 
 // Checks that every element lies inside the buffer; the kernels trust what comes out of here.
 Operand checked_operand(const OperandArgument& argument, const py::buffer_info& buffer) {
@@ -30,12 +48,14 @@ Operand checked_operand(const OperandArgument& argument, const py::buffer_info& 
         if (shape[axis] < 0 || strides[axis] < 0) throw std::invalid_argument("negative extent or stride");
         elements *= shape[axis];
         last += static_cast<__int128>(std::max<std::int64_t>(shape[axis] - 1, 0)) * strides[axis];
-        if (elements > bytes && strides[axis] > 0) throw std::invalid_argument("an operand is larger than its buffer");
+        // A stride of 0 repeats elements: then only their number must stay countable.
+        if (elements > (strides[axis] > 0 ? bytes : std::numeric_limits<std::int64_t>::max())) {
+            throw std::invalid_argument("an operand is larger than its buffer");
+        }
     }
     if (offset < 0 || (elements > 0 && last + static_cast<__int128>(item_size(operand.dtype)) > bytes)) {
         throw std::invalid_argument("an operand reaches outside its buffer");
     }
-    operand.collapse();
     return operand;
 }
 
@@ -45,8 +65,9 @@ py::dict py_sweep(const std::vector<OperandArgument>& arguments, const std::vect
     request.gram = gram, request.difference = difference, request.bounds = bounds, request.tile = tile;
     std::vector<py::buffer_info> buffers;
     for (const OperandArgument& argument : arguments) {
-        buffers.push_back(std::get<0>(argument).request());
+        buffers.push_back(bytes_of(std::get<0>(argument)));
         request.operands.push_back(checked_operand(argument, buffers.back()));
+        request.operands.back().collapse();
         if (request.operands.back().size() != request.operands[0].size()) {
             throw std::invalid_argument("operands differ in size");
         }
@@ -91,19 +112,54 @@ py::dict py_sweep(const std::vector<OperandArgument>& arguments, const std::vect
                     "quantile"_a = quantiles, "histogram"_a = histogram);
 }
 
+py::array_t<double> py_lagged(const std::vector<OperandArgument>& arguments, std::size_t axis,
+                              const std::vector<std::int64_t>& lines, const std::vector<std::uint32_t>& lags) {
+    LaggedRequest request;
+    request.axis = axis, request.lines = lines, request.lags = lags;
+    std::vector<py::buffer_info> buffers;
+    for (const OperandArgument& argument : arguments) {
+        buffers.push_back(bytes_of(std::get<0>(argument)));
+        request.operands.push_back(checked_operand(argument, buffers.back()));
+        if (request.operands.back().shape != request.operands[0].shape) {
+            throw std::invalid_argument("operands differ in shape");
+        }
+    }
+    const auto count = static_cast<py::ssize_t>(arguments.size());
+    if (count < 2 || count > kMaxRows) throw std::invalid_argument("2 to 16 operands, not " + std::to_string(count));
+    const std::vector<std::int64_t>& shape = request.operands[0].shape;
+    if (axis >= shape.size() || shape[axis] < 1) throw std::invalid_argument("no axis " + std::to_string(axis));
+    if (is_integer(common_dtype(request.operands))) throw std::invalid_argument("integers have no lagged product");
+    const std::int64_t limit = request.operands[0].size() / shape[axis];
+    for (const std::int64_t line : lines) {
+        if (line < 0 || line >= limit) throw std::invalid_argument("no line " + std::to_string(line));
+    }
+    for (const std::uint32_t lag : lags) {
+        if (lag >= shape[axis]) throw std::invalid_argument("no lag " + std::to_string(lag));
+    }
+    py::array_t<double> out({count * (count - 1) / 2, static_cast<py::ssize_t>(lags.size())});
+    std::fill_n(out.mutable_data(), out.size(), 0.0);
+    const py::gil_scoped_release release;
+    lagged(request, out.mutable_data());
+    return out;
+}
+
 }  // namespace
 
 void bind_cpu(py::module_& module) {
     module.attr("CHUNK") = kChunk;
     module.attr("MAX_ROWS") = kMaxRows;
     module.attr("BINS") = kBins;
+    py::list names;
+    for (const Kernels* const* table = available_kernels(); *table; ++table) names.append((*table)->name);
+    module.attr("INSTRUCTION_SETS") = py::tuple(names);
+    const char* forced = std::getenv("WEIGHTKIN_ISA");
+    if (forced && *forced) choose_instruction_set("instruction set WEIGHTKIN_ISA =", forced);
     module.def("instruction_set", [] { return std::string(kernels().name); }, "Name of the kernels in use.");
-    module.def("use_instruction_set", [](const std::string& name) {
-        if (!use_instruction_set(name.c_str())) throw std::invalid_argument("instruction set '" + name + "' is unknown or not on this machine");
-    }, py::arg("name"));
+    module.def("use_instruction_set", [](const std::string& name) { choose_instruction_set("instruction set", name); }, py::arg("name"));
     module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"), py::arg("difference"));
+    module.def("lagged", &py_lagged, py::arg("operands"), py::arg("axis"), py::arg("lines"), py::arg("lags"));
     module.def("read", [](const py::buffer& buffer, std::size_t begin, std::size_t end) {
-        const py::buffer_info info = buffer.request();
+        const py::buffer_info info = bytes_of(buffer);
         if (begin > end || end > static_cast<std::size_t>(info.size * info.itemsize)) throw std::invalid_argument("range outside the buffer");
         const py::gil_scoped_release release;
         return kernels().read(static_cast<const char*>(info.ptr) + begin, end - begin);

@@ -1,7 +1,6 @@
-// Chooses the instruction set once: the best one here, or the one that WEIGHTKIN_ISA names.
+// Finds the instruction sets of this machine once, and keeps the one in use.
 
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 
 #include "kernels.h"
@@ -9,37 +8,44 @@
 namespace weightkin {
 namespace {
 
-// Best first. __builtin_cpu_supports also asks whether the operating system saves the wide registers.
-const Kernels* find(const char* name) {
-    const auto wanted = [name](const Kernels& table) { return !name || std::strcmp(name, table.name) == 0; };
+struct Available {
+    const Kernels* best_first[4] = {};
+    Available() {
+        const Kernels** next = best_first;
 #ifdef WEIGHTKIN_X86
-    const bool avx2 =
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (avx512 && wanted(kAvx512Kernels)) return &kAvx512Kernels;
-    if (avx2 && wanted(kAvx2Kernels)) return &kAvx2Kernels;
+        // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
+        const bool avx2 =
+            __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+        const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        if (avx512) *next++ = &kAvx512Kernels;
+        if (avx2) *next++ = &kAvx2Kernels;
 #endif
-    return wanted(kScalarKernels) ? &kScalarKernels : nullptr;
-}
+        *next = &kScalarKernels;
+    }
+};
 
 std::atomic<const Kernels*> current{nullptr};
 
 }  // namespace
 
+const Kernels* const* available_kernels() {
+    static const Available available;
+    return available.best_first;
+}
+
 const Kernels& kernels() {
     const Kernels* table = current.load(std::memory_order_relaxed);
-    if (!table) {
-        table = find(nullptr);
-        current.store(table, std::memory_order_relaxed);
-    }
-    return *table;
+    return table ? *table : *available_kernels()[0];
 }
 
 bool use_instruction_set(const char* name) {
-    const Kernels* table = find(name);
-    if (table) current.store(table, std::memory_order_relaxed);
-    return table != nullptr;
+    for (const Kernels* const* table = available_kernels(); *table; ++table) {
+        if (std::strcmp((*table)->name, name) != 0) continue;
+        current.store(*table, std::memory_order_relaxed);
+        return true;
+    }
+    return false;
 }
 
 }  // namespace weightkin

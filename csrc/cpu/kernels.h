@@ -26,6 +26,10 @@ struct Difference {
 // gram[i * count + j] += <x_i, x_j> for i <= j only; sum[i] += sum x_i.
 using GramKernel = void (*)(const void* const* rows, int count, std::size_t depth, double* gram, double* sum);
 using DifferenceKernel = void (*)(const void* x, const void* y, std::size_t depth, Difference* out);
+// out[slot[l]] += <x, y rotated by lag[l]>. x: `length` floats, then zeros to a whole vector; y: its line twice, then a
+// vector of room; lags of equal remainder modulo `lanes` side by side; shifted: room for as much as y.
+using LaggedKernel = void (*)(const float* x, const float* y, std::size_t length, const std::uint32_t* lag,
+                              const std::uint32_t* slot, std::size_t count, float* shifted, double* out);
 using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
 
 struct Kernels {
@@ -33,6 +37,8 @@ struct Kernels {
     GramKernel gram[kElements];       // sums within 5e-7 * sum |x y|: short runs of float32 (float64 for F32, F64)
     GramKernel gram_wide[kElements];  // float64 throughout: where cancellation or range would break that bound
     DifferenceKernel difference[kElements];
+    LaggedKernel lagged;
+    std::size_t lanes;  // floats of a vector
     ReadKernel read;  // XOR of all bytes: the roof that the benchmarks measure against
 };
 
@@ -42,7 +48,8 @@ extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 #endif
 
-const Kernels& kernels();                  // the table in use
+const Kernels* const* available_kernels();   // of this machine, best first, then a null
+const Kernels& kernels();                    // the table in use: the best, until told otherwise
 bool use_instruction_set(const char* name);  // false: unknown, or not on this machine
 
 }  // namespace weightkin

@@ -7,6 +7,7 @@ namespace {
 
 #include "difference.inl"
 #include "gram.inl"
+#include "lagged.inl"
 
 std::uint64_t read(const void* data, std::size_t bytes) {
     typedef std::uint64_t u64v __attribute__((vector_size(kVectorBytes)));
@@ -30,6 +31,8 @@ const Kernels WEIGHTKIN_KERNELS = {
     {gram<kBf16, float>, gram<kF16, float>, gram<kF32, double>, gram<kF64, double>},
     {gram<kBf16, double>, gram<kF16, double>, gram<kF32, double>, gram<kF64, double>},
     {difference<kBf16, float>, difference<kF16, float>, difference<kF32, double>, difference<kF64, double>},
+    lagged,
+    kLanes<float>,
     read,
 };
 

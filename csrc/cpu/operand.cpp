@@ -94,9 +94,10 @@ void widen_run(const char* from, std::int64_t stride, std::int64_t count, Dtype 
         case Dtype::bf16: return run([&](const char* at) { return bf16(unaligned<std::uint16_t>(at)); });
         case Dtype::f16: return run([](const char* at) { return f16.value[unaligned<std::uint16_t>(at)]; });
         case Dtype::f32: return run([](const char* at) { return unaligned<float>(at); });
+        case Dtype::f64: return run([](const char* at) { return unaligned<double>(at); });
         case Dtype::f8_e4m3: return run([&](const char* at) { return bf16(kE4M3.code[byte(at)]); });
         case Dtype::f8_e5m2: return run([&](const char* at) { return bf16(kE5M2.code[byte(at)]); });
-        default: assert(false && "F64 is never widened and integers meet only themselves (common_dtype)");
+        default: assert(false && "integers meet only themselves (common_dtype)");
     }
 }
 

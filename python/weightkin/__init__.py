@@ -1,3 +1,30 @@
-"""weightkin: does one large language model come from another?"""
+"""weightkin: does one large language model come from another?
+
+`compare`, `matrix` and `load` return `Results`; what reads weights is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, PlanError, ResultsError, WeightkinError
+
+if TYPE_CHECKING:
+    from .comparison import compare, matrix
+    from .inspection import inspect
+    from .results import Results, load
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "compare", "inspect", "load", "matrix",
+]  # fmt: skip
+
+_HOMES = {"compare": "comparison", "matrix": "comparison", "inspect": "inspection", "Results": "results", "load": "results"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'weightkin' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

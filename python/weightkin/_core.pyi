@@ -10,6 +10,7 @@ from typing_extensions import Buffer
 CHUNK: int
 MAX_ROWS: int
 BINS: int
+INSTRUCTION_SETS: tuple[str, ...]  # of this machine, best first
 
 class Mapping(Buffer):
     def __init__(self, path: str) -> None: ...

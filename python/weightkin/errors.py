@@ -28,3 +28,11 @@ class PlanError(WeightkinError):
 
 class ResultsError(WeightkinError):
     """A results folder cannot be written, resumed or read."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run, of whose `total` units `done` are in the journal of `output` (None: in memory, lost)."""
+
+    def __init__(self, done: int, total: int, output: Path | None) -> None:
+        super().__init__()
+        self.done, self.total, self.output = done, total, output

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+
+RESOLVED = 1e-10
+"""Smallest variance, as a share of the mean square, that float64 sums resolve well enough for a Pearson within 1e-6.
+
+What is left of a constant tensor after rounding lies far below. A smaller variance counts as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +42,14 @@ class PairSums:
     unequal: Array
 
     @classmethod
+    @np.errstate(invalid="ignore")  # infinite elements: inf - inf
     def of(
         cls, elements: Array, product: Array, square: tuple[Array, Array], total: tuple[Array, Array], gaps: Array
     ) -> PairSums:
         """From raw sums; `gaps` is [3, ...]: sum |x-y|, sum (x-y)^2, unequal elements."""
         n = np.maximum(elements, 1)
         uncorrelated = total[0] * total[1] / n
-        variance_a = np.maximum(square[0] - total[0] ** 2 / n, 0)
-        variance_b = np.maximum(square[1] - total[1] ** 2 / n, 0)
+        variance_a, variance_b = (_resolved(q - s**2 / n, q) for q, s in zip(square, total, strict=True))
         return cls(
             elements, product, *square, *total, product - uncorrelated, variance_a, variance_b, uncorrelated, *gaps
         )
@@ -52,9 +58,19 @@ class PairSums:
         """One entry: the sum over all."""
         return PairSums(*(np.asarray(getattr(self, field.name)).sum(keepdims=True) for field in fields(self)))
 
+    def without_each(self) -> PairSums:
+        """Entry i: the sum over all but i."""
+        parts = (np.asarray(getattr(self, field.name)) for field in fields(self))
+        return PairSums(*(part.sum() - part for part in parts))
+
     def take(self, rows: npt.NDArray[np.intp] | slice) -> PairSums:
         """A subset of the entries."""
         return PairSums(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def _resolved(variance: Array, square: Array) -> Array:
+    # NaN and infinity stay what they are.
+    return np.where(variance < RESOLVED * square, 0.0, variance)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
@@ -63,19 +79,25 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
+def _normalised(product: Array, square_a: Array, square_b: Array) -> Array:
+    """product / sqrt(square_a square_b), in [-1, 1]."""
+    with np.errstate(invalid="ignore"):  # an infinite tensor and a zero one
+        return np.clip(_ratio(product, np.sqrt(square_a) * np.sqrt(square_b)), -1, 1)
+
+
 def cosine(sums: PairSums) -> Array:
     """<x, y> / (|x| |y|), in [-1, 1]."""
-    return np.clip(_ratio(sums.product, np.sqrt(sums.square_a) * np.sqrt(sums.square_b)), -1, 1)
+    return _normalised(sums.product, sums.square_a, sums.square_b)
 
 
 def pearson(sums: PairSums) -> Array:
     """Correlation of elements, each tensor centred by its own mean; in [-1, 1], NaN for a constant tensor."""
-    return np.clip(_ratio(sums.covariance, np.sqrt(sums.variance_a) * np.sqrt(sums.variance_b)), -1, 1)
+    return _normalised(sums.covariance, sums.variance_a, sums.variance_b)
 
 
 def cosine_if_uncorrelated(sums: PairSums) -> Array:
     """The cosine that Pearson = 0 would give: (mA mB) / sqrt((mA^2 + sA^2)(mB^2 + sB^2)), m means, s deviations."""
-    return np.clip(_ratio(sums.uncorrelated, np.sqrt(sums.square_a) * np.sqrt(sums.square_b)), -1, 1)
+    return _normalised(sums.uncorrelated, sums.square_a, sums.square_b)
 
 
 def relative_l2(sums: PairSums) -> tuple[Array, Array]:
@@ -84,6 +106,7 @@ def relative_l2(sums: PairSums) -> tuple[Array, Array]:
     return _ratio(gap, np.sqrt(sums.square_a)), _ratio(gap, np.sqrt(sums.square_b))
 
 
+@np.errstate(invalid="ignore")
 def coefficient_of_variation(elements: Array, total: Array, square: Array) -> Array:
     """Standard deviation / |mean| of all elements (population form)."""
     mean = total / np.maximum(elements, 1)
@@ -110,12 +133,15 @@ def measures(sums: PairSums) -> dict[str, Array]:
     }
 
 
+@cache
 def magnitude_values(dtype: str) -> Array:
     """Value of each of the 32,768 bins of a histogram of |x| (ops.Sweep.histogram); F32 and F64: the lower edge."""
     codes = np.arange(1 << 15, dtype=np.uint32)
-    if dtype == "F16":
-        return codes.astype(np.uint16).view(np.float16).astype(np.float64)
-    return (codes << 16).view(np.float32).astype(np.float64)
+    floats = codes.astype(np.uint16).view(np.float16) if dtype == "F16" else (codes << 16).view(np.float32)
+    with np.errstate(invalid="ignore"):  # the codes of NaNs
+        values = floats.astype(np.float64)
+    values.flags.writeable = False
+    return values
 
 
 def weighted_quantile(values: Array, counts: npt.NDArray[np.int64], fraction: float) -> float:

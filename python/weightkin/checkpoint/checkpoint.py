@@ -44,6 +44,14 @@ class Checkpoint:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
+    @property
+    def dtypes(self) -> dict[str, int]:
+        """Parameters per safetensors dtype, most first."""
+        counts: dict[str, int] = defaultdict(int)
+        for tensor in self.tensors.values():
+            counts[tensor.dtype] += tensor.parameters
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
     def fingerprint(self) -> str:
         """Hex digest that changes when a shard's name, size, time of change or header does. Weights are not read."""
         digest = hashlib.sha256()

@@ -2,6 +2,9 @@
 
 from .model import Address, Model, Slot
 from .resolve import resolve
-from .roles import GROUPS, Role, axes_of, group_of, load_roles
+from .roles import COMPONENTS, GROUPS, Role, axes_of, display_order, group_of, load_roles
 
-__all__ = ["GROUPS", "Address", "Model", "Role", "Slot", "axes_of", "group_of", "load_roles", "resolve"]
+__all__ = [
+    "COMPONENTS", "GROUPS", "Address", "Model", "Role", "Slot", "axes_of", "display_order", "group_of", "load_roles",
+    "resolve",
+]  # fmt: skip

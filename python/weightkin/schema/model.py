@@ -30,7 +30,7 @@ class Slot:
     view: View | None
     """Its elements with axes in canonical order; None if the format or the dtype cannot be viewed by element."""
     axes: tuple[str, ...]
-    """Names of the view's axes (roles.toml); () without a view."""
+    """Names of the view's axes (roles.toml), or axis0, axis1, ... for unknown roles; () without a view."""
     group: str
     untested: str | None
     """Why it cannot be compared; None if it can."""

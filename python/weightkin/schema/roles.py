@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -32,6 +33,17 @@ def load_roles() -> dict[str, Role]:
 
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(role.group for role in load_roles().values()))
 """Every group, in the order in which they are shown."""
+
+COMPONENTS = ("text", "mtp", "vision", "audio", "projector")
+"""Every component, in the order in which they are shown."""
+
+
+_PLACES = {name: place for place, name in reversed([*enumerate([*COMPONENTS, *GROUPS, *load_roles()])])}
+
+
+def display_order(key: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """Sorts by component, group and role as they are shown, and by letter what is none of them."""
+    return tuple((_PLACES.get(part, len(_PLACES)), part) for part in key)
 
 
 @cache

@@ -1,0 +1,22 @@
+// The statistic of the relabelling null: <x, y rotated by k> along one axis, for many lags k.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "operand.h"
+
+namespace weightkin {
+
+struct LaggedRequest {
+    std::vector<Operand> operands;    // of one shape; not collapsed
+    std::size_t axis = 0;             // the axis that is rotated
+    std::vector<std::int64_t> lines;  // which lines along that axis, numbered over the other axes in row-major order
+    std::vector<std::uint32_t> lags;  // each below the axis' extent
+};
+
+// out[pair, l] = sum over the lines of <x, y rotated by lags[l]>, y[(j + k) mod n] against x[j]; each line is centred by
+// its own mean, which takes the same constant from all lags. Pairs in the order of sweep.h; `out` is zero on entry.
+void lagged(const LaggedRequest& request, double* out);
+
+}  // namespace weightkin

@@ -1,0 +1,67 @@
+"""Runs a comparison or only plans it, and prints what it found: the common part of `compare` and `matrix`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .console import message, print_json, progress_bar, stdout
+from .options import RunOptions
+from .text import duration, safe, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..results import Results
+
+Show = Callable[["Console", "Results", bool], None]
+
+
+def run(function: Callable[..., Results], models: Sequence[str], options: RunOptions, show: Show) -> None:
+    """`function` is weightkin.compare or another that takes its options; `show` prints its results."""
+    with progress_bar(options.quiet) as progress:
+        results = function(
+            *models, output=options.output, resume=options.resume, threads=options.threads, memory=options.memory,
+            include=options.include, exclude=options.exclude, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    if options.as_json:
+        print_json(results.summary)
+    else:
+        show(stdout(), results, options.verbose)
+    _say_where(results, options.quiet)
+
+
+def dry_run(models: Sequence[str], options: RunOptions) -> None:
+    """Prints what the same command would do without --dry-run."""
+    show_plan(models, options.include, options.exclude, options.threads, options.as_json, options.verbose)
+
+
+def show_plan(
+    models: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    threads: int | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Prints the plan of a comparison of all pairs of `models`."""
+    from ..estimate import estimate
+
+    found = estimate(models, include=include, exclude=exclude, threads=threads)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from .views.plan import show_estimate
+
+    show_estimate(stdout(), found, verbose)
+
+
+def _say_where(results: Results, quiet: bool) -> None:
+    throughput: dict[str, Any] = results.summary["throughput"]
+    read = f"{size(throughput['bytes'])} in {duration(throughput['seconds'])} ({throughput['gb_per_s']:.2f} GB/s)"
+    message(f"read {read}", quiet)
+    if results.folder is None:
+        message("not stored: add -o DIR to keep these numbers, down to blocks of each tensor", quiet)
+    else:
+        tables = ", ".join(f"{name}.parquet" for name in results.table_names)
+        message(f"stored in {safe(str(results.folder))}: summary.json, {tables}", quiet)

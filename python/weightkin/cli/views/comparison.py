@@ -1,0 +1,99 @@
+"""What `compare` prints: the models, the coverage, the measures, and what to make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.text import Text
+
+from ...results import Results
+from ..text import coefficient, magnitude, percent, safe
+from .layers import show_layers
+from .measures import flags, show_measures
+from .models import show_coverage, show_models
+from .tables import correlation, table
+
+MOST = 20
+"""Tensors that --verbose lists."""
+
+
+def show_comparison(console: Console, results: Results, verbose: bool) -> None:
+    """One pair, top to bottom."""
+    summary = results.summary
+    tensors = results["tensors"]
+    show_models(console, summary["models"], "AB")
+    console.print()
+    untested = tensors.filter(pc.equal(tensors["status"], "untested"))
+    show_coverage(console, summary["coverage"], untested.to_pylist() if untested.num_rows else [], verbose)
+    console.print()
+    if summary["groups"]:
+        show_measures(console, summary["groups"], summary["roles"])
+        console.print()
+        show_layers(console, tensors, [(entry["component"], entry["group"]) for entry in summary["groups"]])
+    if verbose:
+        _show_most_different(console, tensors)
+    found = list(remarks(summary))
+    if found:
+        console.print()
+    for line in found:
+        console.print(line)
+
+
+def remarks(summary: Mapping[str, Any]) -> Iterator[Text]:
+    """What a reader of the numbers could miss."""
+    fingerprints = {model["fingerprint"] for model in summary["models"]}
+    if len(fingerprints) == 1:
+        yield Text("A and B are the same files.", "bold")
+    elif summary.get("identical"):
+        yield Text("Every tensor of A is byte-identical in B.", "bold green")
+    uncompared = 1 - summary["coverage"]["fraction"]
+    if uncompared > 0.5:
+        yield Text(f"{percent(uncompared)} of the parameters were not compared: these numbers say nothing about them.")
+    for name, entry in _uninformative(summary["groups"]):
+        cosine, expected = coefficient(entry["cosine"]), coefficient(entry["cosine_if_uncorrelated"])
+        line = (
+            f"the cosine {cosine} says nothing: uncorrelated tensors with these means and deviations have {expected}."
+        )
+        yield Text.assemble((f"{name}: ", "bold yellow"), f"{line} Their Pearson is {coefficient(entry['pearson'])}.")
+    matrices = [entry["pearson"] for entry in summary["groups"] if entry["group"] != "norms"]
+    if matrices and all(abs(pearson or 0) < 0.05 for pearson in matrices):
+        line = "Weights at the same places do not correlate. That alone does not show that the models are independent:"
+        yield Text(f"{line} the same weights in another order look so too.")
+
+
+def _uninformative(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Groups whose cosine is high because of the means alone."""
+    for entry in groups:
+        cosine, expected = entry["cosine"], entry["cosine_if_uncorrelated"]
+        if cosine is not None and expected > 0.5 and abs(cosine - expected) < 0.3 * (1 - expected):
+            component = "" if entry["component"] == "text" else f"{entry['component']} "
+            yield safe(component + entry["group"]), entry
+
+
+def _show_most_different(console: Console, tensors: Any) -> None:
+    compared = tensors.filter(
+        pc.and_(pc.equal(tensors["status"], "compared"), pc.greater(tensors["changed_fraction"], 0))
+    )
+    order = pc.sort_indices(compared, [("relative_l2_a", "descending")])
+    rows = compared.take(order[:MOST]).to_pylist()
+    if rows:
+        title = f"Tensors that differ most ({len(rows)} of {compared.num_rows:,} that differ), by |A-B| / |A|"
+        console.print(Text(title, "bold"))
+        found = table(["name in A"], ["Pearson", "cosine", "rel.L2 /A", "changed"])
+        found.add_column("")
+        for row in rows:
+            found.add_row(
+                Text(_name(row)), correlation(row["pearson"]), coefficient(row["cosine"]),
+                magnitude(row["relative_l2_a"]), percent(row["changed_fraction"]), flags(row),
+            )  # fmt: skip
+        console.print(found)
+        console.print()
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """The tensor, and which part of it, if it holds several."""
+    expert = "" if row["expert"] is None or f".{row['expert']}." in row["name_a"] else f" expert {row['expert']}"
+    return f"{safe(row['name_a'])}{expert}"

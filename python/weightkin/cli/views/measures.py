@@ -1,0 +1,96 @@
+"""The table of measures of one pair: a row per group of roles, and per role within it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from ..text import coefficient, count, magnitude, percent, safe
+from .tables import correlation, table
+
+Entry = Mapping[str, Any]
+
+
+class Measure(NamedTuple):
+    title: str
+    show: Callable[[Entry], str | Text]
+    rank: int
+    """Where the terminal is too narrow for all, the highest go first; 0 stays."""
+    meaning: str = ""
+
+
+def _number(key: str, form: Callable[[float | None], str | Text]) -> Callable[[Entry], str | Text]:
+    return lambda entry: form(entry[key])
+
+
+MEASURES = (
+    Measure("tensors", lambda entry: f"{entry['tensors']:,}", 3),
+    Measure("params", lambda entry: count(entry["parameters"]), 0),
+    Measure("cosine", _number("cosine", coefficient), 0),
+    Measure("if uncorr", _number("cosine_if_uncorrelated", coefficient), 0, "the cosine that Pearson = 0 would give"),
+    Measure("Pearson", _number("pearson", correlation), 0),
+    Measure("rel.L2 /A", _number("relative_l2_a", magnitude), 1, "|A-B| / |A|"),
+    Measure("rel.L2 /B", _number("relative_l2_b", magnitude), 2, "|A-B| / |B|"),
+    Measure("changed", _number("changed_fraction", percent), 0, "share of elements whose bits differ"),
+    Measure("p99 diff", _number("p99_difference", magnitude), 2, "difference of the 99th percentiles of |x|"),
+)
+
+
+def show_measures(console: Console, groups: Sequence[Entry], roles: Sequence[Entry]) -> None:
+    """Groups in bold with the roles in them, under a line per component if there are several."""
+    shown = list(MEASURES)
+    found = _table(groups, roles, shown)
+    while Measurement.get(console, console.options.update(max_width=1000), found).maximum > console.width:
+        droppable = [measure for measure in shown if measure.rank]
+        if not droppable:
+            break
+        shown.remove(max(droppable, key=lambda measure: measure.rank))
+        found = _table(groups, roles, shown)
+    console.print(found)
+    left_out = [measure.title for measure in MEASURES if measure not in shown]
+    if left_out:
+        console.print(Text(f"Too narrow for: {', '.join(left_out)}.", "dim"))
+    console.print(Text("; ".join(f"{one.title}: {one.meaning}" for one in shown if one.meaning), "dim"))
+
+
+def _table(groups: Sequence[Entry], roles: Sequence[Entry], shown: Sequence[Measure]) -> Table:
+    found = table([""], [measure.title for measure in shown])
+    found.columns[0].no_wrap = True
+    if any(flags(entry) for entry in roles):
+        found.add_column("")
+    components = list(dict.fromkeys(entry["component"] for entry in groups))
+    for component in components:
+        if len(components) > 1:
+            found.add_row(Text(safe(component).upper(), "bold cyan"))
+        for group in (entry for entry in groups if entry["component"] == component):
+            _add(found, Text(safe(group["group"]), "bold"), group, shown)
+            inner = [role for role in roles if (role["component"], role["group"]) == (component, group["group"])]
+            for role in inner:
+                if role["role"] != group["group"] or len(inner) > 1:
+                    _add(found, Text(f"  {safe(role['role'])}"), role, shown)
+    return found
+
+
+def _add(found: Table, name: Text, entry: Entry, shown: Sequence[Measure]) -> None:
+    found.add_row(
+        name,
+        *(measure.show(entry) for measure in shown),
+        *([flags(entry)] if len(found.columns) > len(shown) + 1 else []),
+    )
+
+
+def flags(entry: Entry) -> Text:
+    """What a reader must not overlook: identity, NaN, infinities."""
+    parts = []
+    if entry["changed_fraction"] == 0:
+        parts.append(("identical ", "bold green"))
+    for kind, label in (("nans", "NaN"), ("infinities", "Inf")):
+        for side in "ab":
+            if entry[f"{kind}_{side}"]:
+                parts.append((f"{entry[f'{kind}_{side}']:,} {label} in {side.upper()} ", "bold red"))
+    return Text.assemble(*parts)

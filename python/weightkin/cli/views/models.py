@@ -1,0 +1,93 @@
+"""How models and the coverage of a pair of them are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..text import count, labels, plural, safe, shape, size
+from .tables import bar, table
+
+FEW = 8
+"""Reasons that are listed unless --verbose asks for all."""
+
+
+def dtypes(parameters: Mapping[str, int]) -> str:
+    """Dtypes by their share: "BF16", "F8_E4M3 97%, F32 3%"."""
+    total = sum(parameters.values())
+    if len(parameters) == 1:
+        return next(iter(parameters))
+    return ", ".join(
+        f"{name} {max(number / total, 0.001):.{0 if number > total / 100 else 1}%}"
+        for name, number in parameters.items()
+    )
+
+
+def describe(model: Mapping[str, Any]) -> str:
+    """Family, size and dtypes of a model of summary.json."""
+    family = safe(model["family"]) + ("" if model["known_family"] else " (family not known)")
+    parts = [
+        family,
+        f"{count(model['parameters'])} parameters",
+        plural(model["tensors"], "tensor"),
+        size(model["bytes"]),
+    ]
+    return " · ".join([*parts, dtypes(model["dtypes"])])
+
+
+def show_models(console: Console, models: Sequence[Mapping[str, Any]], letters: Sequence[str]) -> None:
+    """One line per model, by the letter or number that tables use for it."""
+    lines = Table.grid(padding=(0, 2))
+    for letter, label, model in zip(letters, labels(models), models, strict=True):
+        lines.add_row(Text(letter, "bold cyan"), Text(label, "bold"), Text(describe(model)))
+    console.print(lines)
+
+
+def show_coverage(
+    console: Console, coverage: Mapping[str, Any], tensors: Sequence[Mapping[str, Any]], verbose: bool
+) -> None:
+    """A bar of the share of parameters that was compared, and what was not, with its reason.
+
+    `tensors`: rows of the table `tensors` that are untested, to show the shapes behind the reason "shape".
+    """
+    line = Text.assemble(("Compared  ", "bold"), bar(coverage["fraction"], console.encoding))
+    line.append(f" of {count(coverage['parameters'])} parameters")
+    console.print(line)
+    if not coverage["untested"]:
+        return
+    rows = list(_reasons(coverage["untested"], verbose))
+    found = table(["Not compared", "reason"], ["tensors", "parameters"])
+    for place, reason, number, parameters in rows if verbose else rows[:FEW]:
+        found.add_row(
+            Text(safe(place)), Text(safe(reason + _shapes(place, reason, tensors))), f"{number:,}", count(parameters)
+        )
+    console.print(found)
+    if len(rows) > FEW and not verbose:
+        console.print(Text(f"... and {len(rows) - FEW} more (-v lists all)", "dim"))
+
+
+def _reasons(untested: Sequence[Mapping[str, Any]], by_role: bool) -> Iterator[tuple[str, str, int, int]]:
+    """Place, reason, tensors and parameters, most parameters first."""
+    pooled: dict[tuple[str, str], list[int]] = {}
+    for entry in untested:
+        inner = entry["role"] if by_role else entry["group"]
+        place = inner if entry["component"] == "text" else f"{entry['component']} {inner}"
+        tally = pooled.setdefault((place, entry["reason"]), [0, 0])
+        tally[0] += entry["tensors"]
+        tally[1] += entry["parameters"]
+    for (place, reason), (number, parameters) in sorted(pooled.items(), key=lambda item: -item[1][1]):
+        yield place, reason, number, parameters
+
+
+def _shapes(place: str, reason: str, tensors: Sequence[Mapping[str, Any]]) -> str:
+    """An example, for a reason that is about shapes."""
+    if reason != "shape":
+        return ""
+    for row in tensors:
+        if row["reason"] == reason and place.split()[-1] in (row["group"], row["role"]):
+            return f": {row['role']} {shape(row['shape_a'])} against {shape(row['shape_b'])}"
+    return ""

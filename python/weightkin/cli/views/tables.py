@@ -1,0 +1,39 @@
+"""The look of every table: no boxes, numbers to the right, aligned in a pipe as on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from ..text import coefficient, percent
+
+
+def table(labels: Sequence[str], numbers: Sequence[str] = ()) -> Table:
+    """Columns of text, then columns of numbers."""
+    found = Table(box=None, header_style="dim", pad_edge=False)
+    for name in labels:
+        found.add_column(name, overflow="fold")
+    for name in numbers:
+        found.add_column(name, justify="right", no_wrap=True)
+    return found
+
+
+def heat(value: float | None) -> str:
+    """Style of a correlation, by its size alone."""
+    if value is None or abs(value) < 0.1:
+        return "dim"
+    return "yellow" if abs(value) < 0.5 else "green" if abs(value) < 0.99 else "bold green"
+
+
+def correlation(value: float | None) -> Text:
+    """A Pearson, in the colour of its size."""
+    return Text(coefficient(value), heat(value))
+
+
+def bar(fraction: float, encoding: str, width: int = 40) -> Text:
+    """A share as a bar; full or empty only if it is exactly all or nothing."""
+    filled = min(max(round(fraction * width), int(fraction > 0)), width - int(fraction < 1))
+    full, rest = "█░" if encoding.startswith("utf") else "#."
+    return Text.assemble((full * filled, "cyan"), (rest * (width - filled), "dim"), f" {percent(fraction)}")

@@ -1,0 +1,135 @@
+"""Runs a plan: reads ahead in file order, computes on threads, gives pages back; memory stays bounded.
+
+Readers bring a slab (consecutive blocks of one unit) into memory, workers compute it, the caller's thread collects.
+Slabs change nothing in the numbers: every block is computed as if alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from . import ops
+from .checkpoint.mapping import Shards
+from .plan import Plan, Unit
+from .view import View
+
+SLAB = 16 << 20
+"""Bytes of all members together that one call computes; a slab is at least one block."""
+READERS = 4
+"""Threads that wait for storage: more of them keep a fast disk's queue full, and they need no core."""
+READ = 4 << 20
+"""Bytes that a reader asks for at a time."""
+WINDOW = 512 << 20
+"""Bytes read ahead or being computed, unless the caller says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    unit: Unit
+    first: int
+    """Blocks [first, last) of the unit."""
+    last: int
+
+    @property
+    def nbytes(self) -> int:
+        elements = int(self.unit.bounds[self.last] - self.unit.bounds[self.first])
+        return elements * self.unit.nbytes // self.unit.parameters
+
+    def views(self) -> Sequence[View]:
+        """The rows of axis 0 that the slab covers, of each member."""
+        row = self.unit.parameters // self.unit.views[0].shape[0] if self.unit.views[0].shape else 1
+        start, stop = (int(self.unit.bounds[block]) // row for block in (self.first, self.last))
+        return [view.narrow(0, start, stop - start) if view.shape else view for view in self.unit.views]
+
+
+def slabs_of(unit: Unit) -> list[Slab]:
+    """The unit's blocks in runs of about `SLAB` bytes."""
+    limit = SLAB * unit.parameters // unit.nbytes
+    edges = [0]
+    for block in range(1, len(unit.bounds) - 1):
+        if unit.bounds[block + 1] - unit.bounds[edges[-1]] > limit:
+            edges.append(block)
+    edges.append(len(unit.bounds) - 1)
+    return [Slab(unit, first, last) for first, last in zip(edges, edges[1:], strict=False)]
+
+
+class _Machine:
+    """The shards of all models and what a thread does with a slab."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.shards = [Shards(model.checkpoint) for model in plan.models]
+
+    def read(self, slab: Slab) -> None:
+        for model, view in zip(slab.unit.members, slab.views(), strict=True):
+            begin, end = view.extent
+            for at in range(begin, end, READ):
+                self.shards[model][view.shard].prefetch(at, min(at + READ, end))
+
+    def compute(self, slab: Slab) -> ops.Sweep:
+        unit = slab.unit
+        operands = [
+            ops.Operand(self.shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides)
+            for model, view in zip(unit.members, unit.views, strict=True)
+        ]
+        found = ops.sweep(operands, unit.bounds[slab.first : slab.last + 1])
+        for model, view in zip(unit.members, slab.views(), strict=True):
+            mapping = self.shards[model][view.shard]
+            if mapping.faulted:
+                self.shards[model].check()
+            mapping.release(*view.extent)
+        return found
+
+
+def run(
+    plan: Plan,
+    units: Sequence[Unit],
+    threads: int,
+    window: int = WINDOW,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Iterator[tuple[Unit, ops.Sweep]]:
+    """Yields each of `units` with its numbers when all its blocks are done, in no fixed order.
+
+    At most `window` bytes (but at least one slab) are mapped at a time. Raises `CheckpointError` when a file shrinks or
+    changes while it is read. Closing the iterator stops the threads after the slabs in hand.
+    """
+    machine = _Machine(plan)
+    finished: SimpleQueue[tuple[Slab, Future[ops.Sweep]]] = SimpleQueue()
+    readers, workers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(threads)
+
+    def compute_when_read(slab: Slab, reading: Future[None]) -> None:
+        if reading.cancelled():
+            return
+        error = reading.exception()
+        task: Future[ops.Sweep] = Future()
+        if error is None:
+            task = workers.submit(machine.compute, slab)
+        else:
+            task.set_exception(error)
+        task.add_done_callback(lambda done: finished.put((slab, done)))
+
+    waiting = (slab for unit in units for slab in slabs_of(unit))
+    parts: dict[int, dict[int, ops.Sweep]] = defaultdict(dict)
+    in_flight = slabs = 0
+    upcoming = next(waiting, None)
+    try:
+        while upcoming is not None or slabs:
+            while upcoming is not None and (not slabs or in_flight + upcoming.nbytes <= window):
+                reading = readers.submit(machine.read, upcoming)
+                reading.add_done_callback(lambda done, slab=upcoming: compute_when_read(slab, done))  # type: ignore[misc]
+                in_flight, slabs = in_flight + upcoming.nbytes, slabs + 1
+                upcoming = next(waiting, None)
+            slab, task = finished.get()
+            unit, found = slab.unit, parts[slab.unit.index]
+            found[slab.first] = task.result()
+            in_flight, slabs = in_flight - slab.nbytes, slabs - 1
+            on_bytes(slab.nbytes)
+            if sum(len(part.sum) for part in found.values()) == len(unit.bounds) - 1:
+                del parts[unit.index]
+                yield unit, ops.concatenate([found[first] for first in sorted(found)])
+    finally:
+        readers.shutdown(wait=True, cancel_futures=True)
+        workers.shutdown(wait=True, cancel_futures=True)

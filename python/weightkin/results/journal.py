@@ -1,0 +1,142 @@
+"""The journal of a run: the numbers of every finished unit, appended as they come, so that a killed run can go on.
+
+A file of records. The first holds a key that says which run this is; each of the others a unit's number and its sweep.
+A record is its length, a checksum and its bytes; a record that a kill cut short ends the journal.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import ResultsError
+from ..ops import Sweep
+from ..plan import Unit
+
+_FRAME = struct.Struct("<QI")
+_UNIT = struct.Struct("<Q")
+
+
+class Journal:
+    """Append-only store of sweeps by unit number. Without a path it lives in an unnamed temporary file."""
+
+    def __init__(self, path: Path | None, key: str, resume: bool) -> None:
+        """Opens `path`. An existing journal is an error, unless `resume` is set and it was written for the same key."""
+        self._places: dict[int, int] = {}
+        self._path = path
+        if path is None:
+            self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
+            return
+        existed = path.exists()
+        if existed and not resume:
+            raise ResultsError(f"{path.parent}: holds an unfinished run", "add --resume to go on, or give another folder")
+        self._file = open(path, "r+b" if existed else "x+b")  # noqa: SIM115
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ResultsError(f"{path.parent}: another run is writing here") from None
+        if existed and self._recover(key):
+            return
+        self._write(key.encode())
+
+    def _recover(self, key: str) -> bool:
+        """Finds the whole records and cuts off what a kill left of the last; False if not even the key is there."""
+        end, size = 0, os.fstat(self._file.fileno()).st_size
+        while (payload := self._read(end, size)) is not None:
+            if end == 0 and payload != key.encode():
+                hint = "give another folder: the models, the options or the program's version differ"
+                raise ResultsError(f"{self._path}: was written by another comparison", hint)
+            if end:
+                self._places[_UNIT.unpack_from(payload)[0]] = end
+            end += _FRAME.size + len(payload)
+        self._file.truncate(end)
+        return end > 0
+
+    def _read(self, at: int, size: int) -> bytes | None:
+        self._file.seek(at)
+        frame = self._file.read(_FRAME.size)
+        if len(frame) < _FRAME.size:
+            return None
+        length, checksum = _FRAME.unpack(frame)
+        if length > size - at - _FRAME.size:
+            return None
+        payload = self._file.read(length)
+        return payload if zlib.crc32(payload) == checksum else None
+
+    def _write(self, payload: bytes) -> int:
+        at = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write(_FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
+            self._file.flush()
+        except OSError as error:
+            where = self._path or "temporary folder"
+            raise ResultsError(f"{where}: cannot be written: {error.strerror}", "free some room, then add --resume") from None
+        return at
+
+    @property
+    def finished(self) -> frozenset[int]:
+        """Numbers of the units that are done."""
+        return frozenset(self._places)
+
+    def append(self, unit: Unit, sweep: Sweep) -> None:
+        """Stores a finished unit; it survives whatever happens to the process afterwards."""
+        self._places[unit.index] = self._write(_UNIT.pack(unit.index) + _pack(sweep))
+
+    def sweep(self, unit: Unit) -> Sweep:
+        """The numbers of a finished unit."""
+        payload = self._read(self._places[unit.index], 1 << 62)
+        if payload is None:
+            raise ResultsError(f"{self._path}: changed while it was in use")
+        return _unpack(payload[_UNIT.size :], len(unit.bounds) - 1, len(unit.members))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def remove(self) -> None:
+        """Closes and deletes it: the run is finished."""
+        self.close()
+        if self._path is not None:
+            self._path.unlink()
+
+
+def _pack(sweep: Sweep) -> bytes:
+    """Arrays in the order of Sweep's fields; the histogram as its bins that are not empty."""
+    arrays = [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name != "histogram"]
+    for counts in sweep.histogram:
+        bins = np.flatnonzero(counts)
+        arrays += [_UNIT.pack(len(bins)), bins.astype(np.uint16).tobytes(), counts[bins].tobytes()]
+    return b"".join(arrays)
+
+
+def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
+    pairs = members * (members - 1) // 2
+    shapes: dict[str, Sequence[int]] = dict.fromkeys(("sum_abs", "sum_square", "max_abs", "unequal"), (blocks, pairs))
+    shapes |= {"gram": (blocks, members, members)}
+    arrays, at = {}, 0
+
+    def take(dtype: str, shape: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+        nonlocal at
+        array = np.frombuffer(payload, dtype, int(np.prod(shape)), at).reshape(shape)
+        at += array.nbytes
+        return array
+
+    for field in fields(Sweep):
+        if field.name != "histogram":
+            kind = "<i8" if field.name in {"unequal", "nans", "infinities"} else "<f8"
+            arrays[field.name] = take(kind, shapes.get(field.name, (blocks, members)))
+    histogram = np.zeros((members, 1 << 15), np.int64)
+    for counts in histogram:
+        (size,) = _UNIT.unpack_from(payload, at)
+        at += _UNIT.size
+        bins = take("<u2", (size,))
+        counts[bins] = take("<i8", (size,))
+    return Sweep(**arrays, histogram=histogram)  # type: ignore[arg-type]

@@ -1,0 +1,187 @@
+"""The numbers of summary.json: tensors pooled into roles, groups and components, for each pair of models."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ops import QUANTILE, Sweep
+from ..plan import Plan, Row, Unit
+from ..schema import display_order
+from ..similarity import PairSums, magnitude_values, measures, weighted_quantile
+from .tables import COUNTS, PairSweep
+
+Counts = npt.NDArray[np.int64]
+
+
+class Histograms:
+    """Histograms of magnitudes pooled over units, for the quantile of any set of them.
+
+    Kept by role and by the set of models that share the unit, so that N models need N histograms, not one per pair.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str], dict[tuple[tuple[int, ...], int, str], Counts]] = defaultdict(dict)
+
+    def add(self, unit: Unit, group: str, sweep: Sweep, code: str) -> None:
+        held = self._counts[unit.address.component, group, unit.address.role]
+        for place, model in enumerate(unit.members):
+            key = (unit.members, model, code)
+            held[key] = held[key] + sweep.histogram[place] if key in held else sweep.histogram[place].copy()
+
+    def quantile(self, a: int, b: int, model: int, wanted: Callable[[str, str, str], bool]) -> float:
+        """Of |x| of `model` over what it shares with the other of the pair; `wanted`: component, group, role."""
+        values, counts = [], []
+        for place, held in self._counts.items():
+            for (members, owner, code), histogram in held.items():
+                if owner == model and a in members and b in members and wanted(*place):
+                    present = np.flatnonzero(histogram)
+                    values.append(magnitude_values(code)[present])
+                    counts.append(histogram[present])
+        if not values:
+            return float("nan")
+        return weighted_quantile(np.concatenate(values), np.concatenate(counts), QUANTILE)
+
+
+@dataclass
+class PairTotals:
+    """One pair's compared tensors, as columns; and what of the pair was not compared."""
+
+    a: int
+    b: int
+    places: list[tuple[str, str, str]] = field(default_factory=list)
+    """component, group, role of each float tensor"""
+    sums: list[PairSums] = field(default_factory=list)
+    extremes: list[float] = field(default_factory=list)
+    counts: list[list[int]] = field(default_factory=list)
+    parameters: int = 0
+    compared: int = 0
+    identical: bool = True
+    untested: dict[tuple[str, str, str, str], list[int]] = field(default_factory=dict)
+    """component, group, role, reason -> tensors, parameters"""
+
+    def add(self, row: Row, found: PairSweep | None) -> None:
+        self.parameters += row.parameters
+        if found is None:
+            place = (row.address.component, row.group, row.address.role, row.reason or "")
+            tally = self.untested.setdefault(place, [0, 0])
+            tally[0] += 1
+            tally[1] += row.parameters
+            return
+        self.compared += row.parameters
+        self.identical &= bool(found.identical)
+        if found.unit.is_float:
+            self.places.append((row.address.component, row.group, row.address.role))
+            self.sums.append(found.whole)
+            self.extremes.append(float(found.max_abs.max()))
+            self.counts.append([int(counts.sum()) for counts in found.counts])
+
+    def coverage(self) -> dict[str, Any]:
+        """How much of the pair was compared, in parameters; every address counts once, at its larger size."""
+        untested = [
+            {"component": place[0], "group": place[1], "role": place[2], "reason": place[3], "tensors": tensors,
+             "parameters": parameters}
+            for place, (tensors, parameters) in sorted(self.untested.items(), key=lambda item: -item[1][1])
+        ]  # fmt: skip
+        fraction = self.compared / self.parameters if self.parameters else 0.0
+        return {
+            "parameters": self.parameters, "compared": self.compared, "fraction": fraction, "untested": untested,
+        }  # fmt: skip
+
+    def level(self, names: tuple[str, ...], histograms: Histograms) -> list[dict[str, Any]]:
+        """Tensors pooled by some of ("component", "group", "role"); each centred by its own mean (similarity.py)."""
+        if not self.places:
+            return []
+        columns = [("component", "group", "role").index(name) for name in names]
+        keys = [tuple(place[column] for column in columns) for place in self.places]
+        sums = PairSums(*(np.concatenate([getattr(one, part.name) for one in self.sums]) for part in fields(PairSums)))
+        out = []
+        for key in sorted(set(keys), key=display_order):
+            rows = np.flatnonzero([other == key for other in keys])
+            pooled = sums.take(rows).pooled()
+            entry: dict[str, Any] = dict(zip(names, key, strict=True))
+            entry |= {"tensors": len(rows), "parameters": int(pooled.elements[0])}
+            entry |= {name: float(value[0]) for name, value in measures(pooled).items()}
+            entry["max_abs_difference"] = max(self.extremes[row] for row in rows)
+
+            def wanted(*place: str, key: tuple[str, ...] = key) -> bool:
+                return tuple(place[column] for column in columns) == key
+
+            p99 = [histograms.quantile(self.a, self.b, model, wanted) for model in (self.a, self.b)]
+            entry |= {"p99_a": p99[0], "p99_b": p99[1], "p99_difference": abs(p99[0] - p99[1])}
+            entry["relative_l2"] = entry["relative_l2_a"]
+            entry["identical_fraction"] = 1 - entry["changed_fraction"]
+            totals = np.array([self.counts[row] for row in rows]).sum(axis=0)
+            out.append(entry | dict(zip(COUNTS, (int(total) for total in totals), strict=True)))
+        return out
+
+
+def describe_models(plan: Plan) -> list[dict[str, Any]]:
+    """The `models` of summary.json."""
+    return [
+        {
+            "name": model.checkpoint.name,
+            "path": str(model.checkpoint.path),
+            "family": model.family,
+            "known_family": model.known,
+            "parameters": model.checkpoint.parameters,
+            "tensors": len(model.checkpoint.tensors),
+            "bytes": model.checkpoint.nbytes,
+            "dtypes": model.checkpoint.dtypes,
+            "fingerprint": model.checkpoint.fingerprint(),
+            "problems": list(model.checkpoint.problems),
+        }
+        for model in plan.models
+    ]
+
+
+def square(pairs: Iterable[tuple[int, int, float | None]], size: int, diagonal: float | None) -> list[list[float | None]]:
+    """An N x N table from its upper triangle."""
+    out: list[list[float | None]] = [[diagonal if i == j else None for j in range(size)] for i in range(size)]
+    for a, b, value in pairs:
+        out[a][b] = out[b][a] = value
+    return out
+
+
+def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotals], pooled: Histograms) -> dict[str, Any]:
+    """What the run found, as summary.json has it: per pair, and for one pair also at the top."""
+    pairs = []
+    for (a, b), total in totals.items():
+        entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage()}
+        for level, names in LEVELS.items():
+            entry[level] = total.level(names, pooled)
+        if total.compared and not total.untested and total.identical:
+            entry["identical"] = True
+        pairs.append(entry)
+    if command == "compare":
+        return {name: value for name, value in pairs[0].items() if name not in ("a", "b")}
+    return {"pairs": pairs, "matrices": _matrices(pairs, len(plan.models))}
+
+
+LEVELS = {
+    "roles": ("component", "group", "role"),
+    "groups": ("component", "group"),
+    "components": ("component",),
+}
+"""How tensors are pooled, by key of summary.json."""
+
+
+def _matrices(pairs: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
+    """N x N tables of each component's groups; null where two models share nothing of it."""
+    found: dict[tuple[str, str], list[tuple[int, int, Mapping[str, Any]]]] = defaultdict(list)
+    for pair in pairs:
+        for group in pair["groups"]:
+            found[group["component"], group["group"]].append((pair["a"], pair["b"], group))
+    return [
+        {"component": component, "group": group}
+        | {
+            measure: square(((a, b, entry[measure]) for a, b, entry in entries), size, diagonal)
+            for measure, diagonal in (("cosine", 1.0), ("pearson", 1.0), ("identical_fraction", 1.0), ("parameters", None))
+        }
+        for (component, group), entries in sorted(found.items(), key=lambda item: display_order(item[0]))
+    ]

@@ -1,0 +1,124 @@
+"""The parquet tables of a comparison: one row per pair of models and address (`tensors`) or block of it (`blocks`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..ops import QUANTILE, Sweep
+from ..plan import Row, Unit
+from ..similarity import PairSums, magnitude_values, measures, weighted_quantile
+
+MEASURES = [
+    "cosine", "pearson", "cosine_if_uncorrelated", "relative_l2_a", "relative_l2_b", "mean_abs_difference",
+    "max_abs_difference", "p99_a", "p99_b", "p99_difference", "cv_a", "cv_b", "cv_difference", "changed_fraction",
+]  # fmt: skip
+"""Columns of both tables, and keys of roles and groups in summary.json."""
+
+COUNTS = ["nans_a", "nans_b", "infinities_a", "infinities_b"]
+
+TENSORS = pa.schema(
+    [("a", pa.int16()), ("b", pa.int16()), ("component", pa.string()), ("group", pa.string()), ("layer", pa.int64()),
+     ("role", pa.string()), ("expert", pa.int64()), ("name_a", pa.string()), ("name_b", pa.string()),
+     ("dtype_a", pa.string()), ("dtype_b", pa.string()), ("shape_a", pa.list_(pa.int64())),
+     ("shape_b", pa.list_(pa.int64())), ("parameters", pa.int64()), ("status", pa.string()), ("reason", pa.string()),
+     ("identical", pa.bool_()), *((name, pa.float64()) for name in MEASURES), *((name, pa.int64()) for name in COUNTS)]
+)  # fmt: skip
+"""`status` is "compared" or "untested" (then `reason` says why and the measures are null)."""
+
+BLOCKS = pa.schema(
+    [("a", pa.int16()), ("b", pa.int16()), ("row", pa.int64()), ("block", pa.int32()), ("first", pa.int64()),
+     ("last", pa.int64()), *((name, pa.float64()) for name in MEASURES), *((name, pa.int64()) for name in COUNTS)]
+)  # fmt: skip
+"""`row` is the row in `tensors`; elements [first, last) of it, in row-major order of the compared view."""
+
+
+SCHEMAS = {"tensors": TENSORS, "blocks": BLOCKS}
+
+
+def pair_index(members: int, i: int, j: int) -> int:
+    """Number of the pair (i, j), i < j, in the order (0,1), (0,2), ..., (1,2), ..."""
+    return i * members - i * (i + 1) // 2 + j - i - 1
+
+
+class PairSweep:
+    """One pair's view of a unit's sweep: sums per block, extremes and counts."""
+
+    def __init__(self, unit: Unit, sweep: Sweep, a: int, b: int) -> None:
+        i, j = unit.members.index(a), unit.members.index(b)
+        pair = pair_index(len(unit.members), i, j)
+        gram, total = sweep.gram, sweep.sum
+        gaps = np.stack([sweep.sum_abs[:, pair], sweep.sum_square[:, pair], sweep.unequal[:, pair].astype(np.float64)])
+        elements = np.diff(unit.bounds).astype(np.float64)
+        raw = (gram[:, i, j], (gram[:, i, i], gram[:, j, j]), (total[:, i], total[:, j]))
+        self.unit = unit
+        self.blocks = PairSums.of(elements, *raw, gaps)
+        whole = [np.atleast_1d(part.sum(axis=-1)) for part in (elements, raw[0], *raw[1], *raw[2])]
+        self.whole = PairSums.of(
+            whole[0], whole[1], (whole[2], whole[3]), (whole[4], whole[5]), gaps.sum(axis=-1, keepdims=True)
+        )
+        self.max_abs = sweep.max_abs[:, pair]
+        self.quantiles = sweep.quantile[:, i], sweep.quantile[:, j]
+        self.histograms = sweep.histogram[i], sweep.histogram[j]
+        self.counts = [sweep.nans[:, i], sweep.nans[:, j], sweep.infinities[:, i], sweep.infinities[:, j]]
+        self.identical = unit.views[i].dtype == unit.views[j].dtype and self.whole.unequal[0] == 0
+
+    @property
+    def code(self) -> str:
+        """The dtype whose codes the histograms count: that in which the members met (csrc/cpu/operand.h)."""
+        dtypes = {"BF16" if view.dtype.startswith("F8") else view.dtype for view in self.unit.views}
+        return dtypes.pop() if len(dtypes) == 1 else "F32"
+
+
+def _quantile(counts: np.ndarray[Any, np.dtype[np.int64]], code: str) -> float:
+    return weighted_quantile(magnitude_values(code), counts, QUANTILE)
+
+
+def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str, Any]:
+    """One row of `tensors`."""
+    slots = row.slots
+    record: dict[str, Any] = dict.fromkeys(TENSORS.names)
+    record |= {"a": a, "b": b, "group": row.group, "parameters": row.parameters, "reason": row.reason}
+    record |= dict(zip(("component", "layer", "role", "expert"), row.address, strict=True))
+    record["status"] = "untested" if found is None else "compared"
+    for side, slot in zip("ab", slots, strict=True):
+        if slot is not None:
+            record[f"name_{side}"] = slot.name
+            record[f"dtype_{side}"] = slot.view.dtype if slot.view else None
+            record[f"shape_{side}"] = list(slot.view.shape) if slot.view else None
+    if found is not None:
+        record["identical"] = bool(found.identical)
+        if found.unit.is_float:
+            record |= {name: float(value[0]) for name, value in measures(found.whole).items()}
+            p99 = [_quantile(counts, found.code) for counts in found.histograms]
+            record |= {"max_abs_difference": float(found.max_abs.max()), "p99_a": p99[0], "p99_b": p99[1]}
+            record["p99_difference"] = abs(p99[0] - p99[1])
+            record |= {name: int(counts.sum()) for name, counts in zip(COUNTS, found.counts, strict=True)}
+        else:
+            record["changed_fraction"] = float(found.whole.unequal[0] / found.whole.elements[0])
+    return record
+
+
+def block_columns(a: int, b: int, row: int, found: PairSweep) -> Mapping[str, Any]:
+    """The rows of `blocks` of one pair's unit."""
+    size = len(found.unit.bounds) - 1
+    columns: dict[str, Any] = dict.fromkeys(BLOCKS.names, np.full(size, np.nan))
+    columns |= {"a": np.full(size, a), "b": np.full(size, b), "row": np.full(size, row), "block": np.arange(size)}
+    columns |= {"first": found.unit.bounds[:-1], "last": found.unit.bounds[1:]}
+    columns |= measures(found.blocks) | {"max_abs_difference": found.max_abs}
+    columns |= {"p99_a": found.quantiles[0], "p99_b": found.quantiles[1]}
+    columns["p99_difference"] = np.abs(found.quantiles[0] - found.quantiles[1])
+    columns |= dict(zip(COUNTS, found.counts, strict=True))
+    if not found.unit.is_float:
+        unknown = np.full(size, np.nan)
+        columns |= {name: unknown for name in MEASURES if name != "changed_fraction"}
+    return columns
+
+
+def to_table(pieces: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Pieces of columns, one after the other; NaN becomes null."""
+    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in schema.names}
+    return pa.table([pa.array(columns[field.name], field.type, from_pandas=True) for field in schema], schema=schema)

@@ -1,0 +1,1 @@
+"""Statistics: pure functions of arrays. What makes a similarity evidence."""

@@ -1,0 +1,62 @@
+"""Rows of numbers for the kernels, laid out in every way a file may lay them out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from weightkin.checkpoint.mapping import NUMPY_DTYPES
+from weightkin.ops import Operand
+from weightkin.view import FLOAT_DTYPES
+
+Row = np.ndarray[Any, np.dtype[Any]]
+
+FLOATS = sorted(FLOAT_DTYPES)
+SIZES = [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 4095, 4096, 4097, 12293]
+"""Around the vector widths, the segments of a sum and the chunks of a row; the last is 3 chunks and a bit."""
+
+Layout = Literal["contiguous", "interleaved", "rows", "transposed", "permuted"]
+LAYOUTS: list[Layout] = ["contiguous", "interleaved", "rows", "transposed", "permuted"]
+
+
+def bits(row: Row) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """The codes of a row's elements."""
+    return row.view(f"u{row.dtype.itemsize}")
+
+
+def normal(seed: int, size: int, dtype: str) -> Row:
+    """Numbers of a standard normal distribution."""
+    return np.random.default_rng(seed).standard_normal(size).astype(NUMPY_DTYPES[dtype])
+
+
+def place(row: Row, dtype: str, layout: Layout = "contiguous", offset: int = 0) -> Operand:
+    """A flat row as the logical order of an operand that starts at byte `offset`; the gaps are filled with NaN codes."""
+    item, size = row.dtype.itemsize, row.size
+    rows = next((r for r in range(2, 20) if size % r == 0), 1)
+    columns = size // rows
+    match layout:
+        case "contiguous":
+            shape, strides = (size,), (item,)
+        case "interleaved":  # every second element, as in packed gate and up
+            shape, strides = (size,), (2 * item,)
+        case "rows":  # columns cut out of wider rows, as in fused q, k, v
+            shape, strides = (rows, columns), ((columns + 3) * item, item)
+        case "transposed":
+            shape, strides = (rows, columns), (item, rows * item)
+        case "permuted":  # three axes, none of them the inner one in memory
+            inner = next((r for r in range(2, 20) if columns % r == 0), 1)
+            shape = (inner, rows, columns // inner)
+            strides = (2 * item, (2 * inner + 1) * item, rows * (2 * inner + 1) * item)
+    extent = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + item
+    buffer = np.full(offset + extent, 0xFF, np.uint8)
+    np.ndarray(shape, f"u{item}", buffer, offset, strides)[...] = bits(row).reshape(shape)
+    return Operand(buffer, offset, dtype, shape, strides)
+
+
+def finite_range(dtype: str) -> tuple[float, float, float]:
+    """Largest number, smallest subnormal number, and the gap between 1 and the next number of a dtype."""
+    limits = ml_dtypes.finfo(NUMPY_DTYPES[dtype])
+    return float(limits.max), float(limits.smallest_subnormal), float(limits.eps)

@@ -1,0 +1,160 @@
+"""gram against its definition in float64: every instruction set, dtype, size, byte offset, layout, and hard numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from operands import FLOATS, LAYOUTS, SIZES, Layout, Row, finite_range, normal, place
+from weightkin import ops, reference, similarity
+from weightkin.checkpoint.mapping import NUMPY_DTYPES
+
+pytestmark = pytest.mark.usefixtures("instruction_set")
+
+SUM_ERROR = 4.8e-7
+"""Of any sum, relative to the sum of its terms' magnitudes."""
+MEASURE_ERROR = 1e-6
+"""Of a cosine or a Pearson, absolute."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def expected_measures(rows: Floats) -> tuple[Floats, Floats]:
+    """Cosines and Pearsons of all pairs of rows, NaN where undefined."""
+
+    def cosine(x: Floats) -> Floats:
+        x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)  # no square under- or overflows
+        norm = np.sqrt((x * x).sum(axis=1))
+        with np.errstate(invalid="ignore"):
+            return (x @ x.T) / (norm[:, None] * norm)
+
+    return cosine(rows), cosine(np.where(np.ptp(rows, axis=1, keepdims=True) > 0, rows - rows.mean(axis=1, keepdims=True), 0))
+
+
+def measures(gram: Floats, total: Floats, size: int) -> tuple[Floats, Floats]:
+    """The same of what a kernel found."""
+    square, zero = np.diag(gram), np.zeros((3, *gram.shape))
+    pairs = np.broadcast_arrays(square[:, None], square, total[:, None], total)
+    sums = similarity.PairSums.of(np.array(float(size)), gram, (pairs[0], pairs[1]), (pairs[2], pairs[3]), zero)
+    return similarity.cosine(sums), similarity.pearson(sums)
+
+
+def check(rows: list[Row], dtype: str, layout: Layout = "contiguous", offset: int = 0) -> None:
+    """Sums and measures of rows of finite numbers, within the contract."""
+    size = rows[0].size
+    found = ops.sweep([place(row, dtype, layout, offset) for row in rows], [0, size], difference=False)
+    wide = np.stack([row.astype(np.float64) for row in rows])
+    expected, bound = reference.gram(wide), reference.gram(np.abs(wide))
+    assert (np.abs(found.gram[0] - expected.gram) <= SUM_ERROR * bound.gram).all()
+    assert (np.abs(found.sum[0] - expected.sum) <= SUM_ERROR * bound.sum).all()
+    for got, want in zip(measures(found.gram[0], found.sum[0], size), expected_measures(wide), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=MEASURE_ERROR)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sizes_and_offsets(dtype: str, layout: Layout) -> None:
+    for size in SIZES:
+        for offset in (0, 1, 3):
+            check([normal(size, size, dtype), normal(size + 1, size, dtype)], dtype, layout, offset)
+
+
+@pytest.mark.parametrize("rows", range(1, 17))
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rows(dtype: str, rows: int) -> None:
+    for size in (1, 33, 4097):
+        check([normal(100 * size + i, size, dtype) for i in range(rows)], dtype, offset=1)
+
+
+def constant(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    return np.full(size, random.uniform(0.5, 2))
+
+
+def norm_gains(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    """A mean far above the deviation: Pearson subtracts two numbers that are nearly equal."""
+    return 1 + max(1e-4, 2 * finite_range(dtype)[2]) * random.standard_normal(size)
+
+
+def huge(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    """Products overflow float32."""
+    return min(1e30, finite_range(dtype)[0] / 8) * random.uniform(-1, 1, size)
+
+
+def tiny(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    """Products underflow float32."""
+    return max(1e-25, 64 * finite_range(dtype)[1]) * random.standard_normal(size)
+
+
+def subnormal(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    return max(1e-150, finite_range(dtype)[1]) * random.integers(-3, 4, size)
+
+
+def huge_and_tiny(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    return np.concatenate([tiny(random, size - size // 2, dtype), huge(random, size // 2, dtype)])
+
+
+def one_giant(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    row = random.standard_normal(size)
+    row[random.integers(size)] = min(1e4, finite_range(dtype)[0])
+    return row
+
+
+def alternating(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    return (-1.0) ** np.arange(size) * random.uniform(0.9, 1.1, size)
+
+
+def zeros_and_one(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    return np.where(np.arange(size) == random.integers(size), 1.0, -0.0)
+
+
+def zeros(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    return np.zeros(size)
+
+
+HARD = [constant, norm_gains, huge, tiny, subnormal, huge_and_tiny, one_giant, alternating, zeros_and_one, zeros]
+
+
+@pytest.mark.parametrize("make", HARD, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_hard_numbers(dtype: str, make: Callable[[np.random.Generator, int, str], Floats]) -> None:
+    random = np.random.default_rng(7)
+    for rows in (2, 3, 6):
+        for size in (7, 12293):
+            made = [make(random, size, dtype).astype(NUMPY_DTYPES[dtype]) for _ in range(rows - 1)]
+            check([*made, normal(8, size, dtype)], dtype)
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("dtype", ["BF16", "F16"])
+def test_worst_rounding(dtype: str, lanes: int) -> None:
+    """A lane that starts at 1 and then adds seven times what rounds most: the bound is nearly reached."""
+    position, run = np.arange(12293), np.arange(12293) // (8 * lanes)
+    first = position % (8 * lanes) < lanes
+    if dtype == "BF16":  # a vector holds every other element
+        first = (position % (8 * lanes) < 2 * lanes) & (position % 2 == 0)
+    sign = (-1.0) ** run  # no mean, or the sums would be made in float64
+    for small in (2.0**-12 * 1.0078125, 2.0**-13, 2.0**-24):
+        row = (np.where(first, 1, small) * sign).astype(NUMPY_DTYPES[dtype])
+        check([row, row], dtype)
+        check([row] * 5, dtype)
+
+
+@pytest.mark.parametrize("rows", [2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_not_finite(dtype: str, value: float, rows: int) -> None:
+    """One bad element reaches every sum it belongs to, and no other."""
+    made = [normal(i, 4097, dtype) for i in range(rows)]
+    made[0][4096] = value
+    if dtype == "F8_E4M3":  # has no infinity
+        value = np.nan
+    found = ops.gram(made)
+    wide = np.stack([row.astype(np.float64) for row in made])
+    np.testing.assert_allclose(found.gram[0], wide @ wide[0])
+    np.testing.assert_equal(found.sum[0], value)
+    rest = reference.gram(wide[1:])
+    np.testing.assert_allclose(found.gram[1:, 1:], rest.gram, rtol=0, atol=2e-3)
+    np.testing.assert_allclose(found.sum[1:], rest.sum, rtol=0, atol=2e-3)
