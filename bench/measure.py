@@ -89,7 +89,12 @@ def measure(case: Case, settings: Settings) -> Row:
 def _time(case: Case, work: Work, settings: Settings) -> dict[str, Participant]:
     runs: dict[str, Run] = dict(work.roofs) | {OURS: work.ours}
     runs |= {name: run for name, run in work.peers.items() if run is not None}
-    costs = interleave(runs, case.rounds or settings.rounds, seconds if case.unit == "s" else _returned, work.before)
+    costs = interleave(
+        runs,
+        min(case.rounds or settings.rounds, settings.rounds),
+        seconds if case.unit == "s" else _returned,
+        work.before,
+    )
     return {name: _participant(_kind(name, work.roofs), found, costs[OURS]) for name, found in costs.items()}
 
 

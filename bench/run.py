@@ -19,6 +19,9 @@ from . import cases_compare, cases_difference, cases_gram, cases_open, machine
 from .measure import Row, measure
 from .registry import Case, Settings
 
+WIDTH = 96
+"""Columns of the table where it goes to a file or a narrow terminal."""
+
 CASES: tuple[Case, ...] = (*cases_gram.CASES, *cases_difference.CASES, *cases_open.CASES, *cases_compare.CASES)
 
 
@@ -83,7 +86,9 @@ def main(
             except WeightkinError as error:
                 hint = f" (hint: {error.hint})" if error.hint else ""
                 raise click.ClickException(f"{case.name}: {error}{hint}") from error
-    Console().print(table(rows))
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(table(rows))
     date = machine.now()
     path = output or Path("bench/results") / f"{date[:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

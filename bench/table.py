@@ -17,7 +17,7 @@ Cells = tuple[str | Text, ...]
 def table(rows: Sequence[Row]) -> Table:
     """One section per case: the roof, ours, and the peers."""
     out = Table(show_edge=False, pad_edge=False, header_style="bold")
-    out.add_column("case", no_wrap=True)
+    out.add_column("case")
     for heading in ("best", "GB/s", "GFLOP/s", "ours is", "must be"):
         out.add_column(heading, justify="right", no_wrap=True)
     for row in rows:

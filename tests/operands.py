@@ -33,10 +33,12 @@ def normal(seed: int, size: int, dtype: str) -> Row:
 
 
 def place(row: Row, dtype: str, layout: Layout = "contiguous", offset: int = 0) -> Operand:
-    """A flat row as the logical order of an operand that starts at byte `offset`; the gaps are filled with NaN codes."""
+    """A flat row as an operand that starts at byte `offset`: its elements in logical order, NaN codes in the gaps."""
     item, size = row.dtype.itemsize, row.size
     rows = next((r for r in range(2, 20) if size % r == 0), 1)
     columns = size // rows
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
     match layout:
         case "contiguous":
             shape, strides = (size,), (item,)
@@ -51,12 +53,12 @@ def place(row: Row, dtype: str, layout: Layout = "contiguous", offset: int = 0) 
             shape = (inner, rows, columns // inner)
             strides = (2 * item, (2 * inner + 1) * item, rows * (2 * inner + 1) * item)
     extent = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + item
-    buffer = np.full(offset + extent, 0xFF, np.uint8)
+    buffer: Any = np.full(offset + extent, 0xFF, np.uint8)
     np.ndarray(shape, f"u{item}", buffer, offset, strides)[...] = bits(row).reshape(shape)
     return Operand(buffer, offset, dtype, shape, strides)
 
 
 def finite_range(dtype: str) -> tuple[float, float, float]:
     """Largest number, smallest subnormal number, and the gap between 1 and the next number of a dtype."""
-    limits = ml_dtypes.finfo(NUMPY_DTYPES[dtype])
+    limits: Any = ml_dtypes.finfo(NUMPY_DTYPES[dtype])  # type: ignore[no-untyped-call]
     return float(limits.max), float(limits.smallest_subnormal), float(limits.eps)

@@ -34,7 +34,7 @@ def test_sizes_and_offsets(dtype: str, layout: Layout) -> None:
     for size in SIZES:
         x = normal(size, size, dtype)
         y = np.where(np.arange(size) % 3 == 0, x, normal(size + 1, size, dtype))
-        for offset in (0, 1, 3):
+        for offset in (0, 1):
             check(x, y, dtype, layout, offset)
 
 

@@ -26,12 +26,17 @@ def expected_measures(rows: Floats) -> tuple[Floats, Floats]:
     """Cosines and Pearsons of all pairs of rows, NaN where undefined."""
 
     def cosine(x: Floats) -> Floats:
-        x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)  # no square under- or overflows
+        x = x / np.maximum(
+            np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float64).tiny
+        )  # no square under- or overflows
         norm = np.sqrt((x * x).sum(axis=1))
         with np.errstate(invalid="ignore"):
-            return (x @ x.T) / (norm[:, None] * norm)
+            cosines: Floats = (x @ x.T) / (norm[:, None] * norm)
+        return cosines
 
-    return cosine(rows), cosine(np.where(np.ptp(rows, axis=1, keepdims=True) > 0, rows - rows.mean(axis=1, keepdims=True), 0))
+    return cosine(rows), cosine(
+        np.where(np.ptp(rows, axis=1, keepdims=True) > 0, rows - rows.mean(axis=1, keepdims=True), 0)
+    )
 
 
 def measures(gram: Floats, total: Floats, size: int) -> tuple[Floats, Floats]:
@@ -58,7 +63,7 @@ def check(rows: list[Row], dtype: str, layout: Layout = "contiguous", offset: in
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_sizes_and_offsets(dtype: str, layout: Layout) -> None:
     for size in SIZES:
-        for offset in (0, 1, 3):
+        for offset in (0, 1):
             check([normal(size, size, dtype), normal(size + 1, size, dtype)], dtype, layout, offset)
 
 
@@ -85,7 +90,12 @@ def huge(random: np.random.Generator, size: int, dtype: str) -> Floats:
 
 def tiny(random: np.random.Generator, size: int, dtype: str) -> Floats:
     """Products underflow float32."""
-    return max(1e-25, 64 * finite_range(dtype)[1]) * random.standard_normal(size)
+    return max(1e-25, finite_range(dtype)[1]) * random.standard_normal(size)
+
+
+def nearly_tiny(random: np.random.Generator, size: int, dtype: str) -> Floats:
+    """Products keep only a few bits in float32."""
+    return max(1e-20, 64 * finite_range(dtype)[1]) * random.standard_normal(size)
 
 
 def subnormal(random: np.random.Generator, size: int, dtype: str) -> Floats:
@@ -103,7 +113,7 @@ def one_giant(random: np.random.Generator, size: int, dtype: str) -> Floats:
 
 
 def alternating(random: np.random.Generator, size: int, dtype: str) -> Floats:
-    return (-1.0) ** np.arange(size) * random.uniform(0.9, 1.1, size)
+    return np.where(np.arange(size) % 2, -1, 1) * random.uniform(0.9, 1.1, size)
 
 
 def zeros_and_one(random: np.random.Generator, size: int, dtype: str) -> Floats:
@@ -114,7 +124,19 @@ def zeros(random: np.random.Generator, size: int, dtype: str) -> Floats:
     return np.zeros(size)
 
 
-HARD = [constant, norm_gains, huge, tiny, subnormal, huge_and_tiny, one_giant, alternating, zeros_and_one, zeros]
+HARD = [
+    constant,
+    norm_gains,
+    huge,
+    tiny,
+    nearly_tiny,
+    subnormal,
+    huge_and_tiny,
+    one_giant,
+    alternating,
+    zeros_and_one,
+    zeros,
+]
 
 
 @pytest.mark.parametrize("make", HARD, ids=lambda make: make.__name__)
@@ -130,16 +152,18 @@ def test_hard_numbers(dtype: str, make: Callable[[np.random.Generator, int, str]
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize("dtype", ["BF16", "F16"])
 def test_worst_rounding(dtype: str, lanes: int) -> None:
-    """A lane that starts at 1 and then adds seven times what rounds most: the bound is nearly reached."""
-    position, run = np.arange(12293), np.arange(12293) // (8 * lanes)
-    first = position % (8 * lanes) < lanes
-    if dtype == "BF16":  # a vector holds every other element
-        first = (position % (8 * lanes) < 2 * lanes) & (position % 2 == 0)
-    sign = (-1.0) ** run  # no mean, or the sums would be made in float64
-    for small in (2.0**-12 * 1.0078125, 2.0**-13, 2.0**-24):
-        row = (np.where(first, 1, small) * sign).astype(NUMPY_DTYPES[dtype])
-        check([row, row], dtype)
-        check([row] * 5, dtype)
+    """A lane that starts at 1 and then adds what rounds most, 7 times or more: the bound is nearly reached."""
+    position = np.arange(12293)
+    for length in (8, 16, 32):  # vectors; sums in float32 must end after 8
+        period = length * lanes
+        first = position % period < lanes
+        if dtype == "BF16":  # a vector holds every other element
+            first = (position % period < 2 * lanes) & (position % 2 == 0)
+        sign = (-1.0) ** (position // period)  # no mean, or the sums would be made in float64
+        for small in (2.0**-12 * 1.0078125, 2.0**-24):
+            row = (np.where(first, 1, small) * sign).astype(NUMPY_DTYPES[dtype])
+            check([row, row], dtype)
+            check([row] * 5, dtype)
 
 
 @pytest.mark.parametrize("rows", [2, 5])

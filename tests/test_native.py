@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ SOURCES = Path(__file__).parents[1] / "csrc" / "cpu"
 COMPILER = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
 
 
-def python(script: str, *arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(
+    script: str, *arguments: str, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """A script in a process of its own."""
     command = [sys.executable, "-c", script, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
@@ -44,7 +47,7 @@ def test_unknown_instruction_set() -> None:
     done = python("from weightkin import _core", WEIGHTKIN_ISA="avx1024")
     choices = " ".join(_core.INSTRUCTION_SETS)
     expected = f"ImportError: instruction set WEIGHTKIN_ISA = 'avx1024' is not one of this machine's: {choices}"
-    assert done.returncode == 1 and done.stderr.splitlines()[-1] == expected
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, expected)
     before = _core.instruction_set()
     with pytest.raises(ValueError, match=f"instruction set 'avx1024' is not one of this machine's: {choices}"):
         _core.use_instruction_set("avx1024")
@@ -54,7 +57,7 @@ def test_unknown_instruction_set() -> None:
 @pytest.mark.usefixtures("instruction_set")
 def test_read_sees_every_byte() -> None:
     """The XOR of all bytes; how they are grouped into words is left to the instruction set."""
-    data = np.random.default_rng(0).integers(0, 256, 5000, np.uint8)
+    data: Any = np.random.default_rng(0).integers(0, 256, 5000, np.uint8)
     for begin, end in ((0, 5000), (1, 4999), (3, 3), (7, 8), (0, 257)):
         words = _core.read(data, begin, end).to_bytes(8, "little")
         assert np.bitwise_xor.reduce(np.frombuffer(words, np.uint8)) == np.bitwise_xor.reduce(data[begin:end])
@@ -65,7 +68,7 @@ def test_read_sees_every_byte() -> None:
 
 def test_gil_is_released() -> None:
     """While a long sweep runs, this thread runs too."""
-    one = Operand(np.ones(2, np.float32), 0, "F32", [1 << 27], [0])
+    one = Operand(bytes(4), 0, "F32", [1 << 27], [0])
     ran: list[float] = []
 
     def work() -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from operands import normal
 from weightkin import ops, similarity
-from weightkin.checkpoint.mapping import NUMPY_DTYPES
 from weightkin.similarity import PairSums
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -24,7 +23,9 @@ def sums_of(pairs: list[tuple[Floats, Floats]]) -> PairSums:
     """Sums of pairs of float64 tensors, as the kernels find them."""
     found = [ops.sweep([ops.operand(x), ops.operand(y)], [0, x.size]) for x, y in pairs]
     gram, total = (np.concatenate([getattr(part, name) for part in found]) for name in ("gram", "sum"))
-    gaps = [np.concatenate([getattr(part, name)[:, 0] for part in found]) for name in ("sum_abs", "sum_square", "unequal")]
+    gaps = [
+        np.concatenate([getattr(part, name)[:, 0] for part in found]) for name in ("sum_abs", "sum_square", "unequal")
+    ]
     elements = np.array([float(x.size) for x, _ in pairs])
     square = gram[:, 0, 0], gram[:, 1, 1]
     return PairSums.of(elements, gram[:, 0, 1], square, (total[:, 0], total[:, 1]), np.array(gaps))
@@ -58,7 +59,10 @@ def test_measures(mean: float) -> None:
 def test_pooled_is_centred_by_tensor() -> None:
     """Norms whose means grow with depth in two independent models: alike by cosine, unrelated by Pearson."""
     random = np.random.default_rng(1)
-    pairs = [(depth + 0.1 * random.standard_normal(4096), depth + 0.1 * random.standard_normal(4096)) for depth in range(1, 40)]
+    pairs = [
+        (depth + 0.1 * random.standard_normal(4096), depth + 0.1 * random.standard_normal(4096))
+        for depth in range(1, 40)
+    ]
     pooled = sums_of(pairs).pooled()
     assert similarity.cosine(pooled)[0] > 0.999
     assert similarity.cosine_if_uncorrelated(pooled)[0] == pytest.approx(similarity.cosine(pooled)[0], abs=1e-5)
@@ -102,7 +106,7 @@ def test_empty_and_not_finite() -> None:
     for bad in (np.nan, np.inf):
         for other in (np.arange(3.0), np.zeros(3), np.full(3, -np.inf)):
             found = similarity.measures(sums_of([(np.array([1.0, bad, 2.0]), other)]).pooled())
-            assert np.isnan(found["cosine"]) and np.isnan(found["pearson"])
+            assert np.isnan([found["cosine"], found["pearson"]]).all()
 
 
 @pytest.mark.parametrize(("ratio", "size"), [(1e2, 200_000), (1e4, 4096), (9e4, 4096)])

@@ -29,7 +29,8 @@ def assert_same_bits(one: Sweep, other: Sweep) -> None:
 @pytest.fixture(params=["BF16", "F16", "F32", "F8_E4M3"])
 def operands(request: pytest.FixtureRequest) -> list[Operand]:
     """Three operands in three layouts; the second has a mean, so that its blocks are summed in float64."""
-    dtype, layouts = request.param, ["contiguous", "transposed", "interleaved"]
+    dtype: str = request.param
+    layouts: list[Layout] = ["contiguous", "transposed", "interleaved"]
     rows = [normal(i, SIZE, dtype) for i in range(3)]
     rows[1][24576:41000] += np.array(2, NUMPY_DTYPES[dtype])
     return [place(row, dtype, layout, offset=1) for row, layout in zip(rows, layouts, strict=True)]
@@ -76,7 +77,9 @@ def test_blocks_are_apart() -> None:
 
 
 @pytest.mark.usefixtures("instruction_set")
-@pytest.mark.parametrize("dtypes", [*combinations(FLOATS, 2), ("BF16", "F8_E5M2", "F16", "F64"), ("F8_E4M3", "F16", "F32")])
+@pytest.mark.parametrize(
+    "dtypes", [*combinations(FLOATS, 2), ("BF16", "F8_E5M2", "F16", "F64"), ("F8_E4M3", "F16", "F32")]
+)
 def test_mixed_dtypes(dtypes: tuple[str, ...]) -> None:
     """Each is widened without loss, so the contract holds as for one dtype."""
     layouts: list[Layout] = ["contiguous", "permuted", "interleaved", "rows"]
@@ -120,8 +123,10 @@ def test_integers_are_compared_only(dtype: str) -> None:
             assert field.name == "unequal" or not getattr(found, field.name).any()
 
 
-def of(shape: Sequence[int], strides: Sequence[int], offset: int = 0, dtype: str = "F32", buffer: Any = None) -> Operand:
-    return Operand(np.zeros(64, np.uint8) if buffer is None else buffer, offset, dtype, shape, strides)
+def of(
+    shape: Sequence[int], strides: Sequence[int], offset: int = 0, dtype: str = "F32", buffer: Any = bytes(64)
+) -> Operand:
+    return Operand(buffer, offset, dtype, shape, strides)
 
 
 GOOD = of([16], [4])

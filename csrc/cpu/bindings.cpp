@@ -155,7 +155,8 @@ void bind_cpu(py::module_& module) {
     const char* forced = std::getenv("WEIGHTKIN_ISA");
     if (forced && *forced) choose_instruction_set("instruction set WEIGHTKIN_ISA =", forced);
     module.def("instruction_set", [] { return std::string(kernels().name); }, "Name of the kernels in use.");
-    module.def("use_instruction_set", [](const std::string& name) { choose_instruction_set("instruction set", name); }, py::arg("name"));
+    module.def("use_instruction_set",
+               [](const std::string& name) { choose_instruction_set("instruction set", name); }, py::arg("name"));
     module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"), py::arg("difference"));
     module.def("lagged", &py_lagged, py::arg("operands"), py::arg("axis"), py::arg("lines"), py::arg("lags"));
     module.def("read", [](const py::buffer& buffer, std::size_t begin, std::size_t end) {

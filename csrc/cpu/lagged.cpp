@@ -1,6 +1,7 @@
 #include "lagged.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 #include <numeric>
@@ -26,7 +27,6 @@ private:
     float* data_;
 };
 
-// One line as float32, centred: float32 sums then keep the digits that tell lags apart, even of norm gains near 1.
 void read_line(const Operand& operand, std::size_t axis, std::int64_t line, std::vector<char>& scratch, float* to) {
     Operand one{operand.data, operand.dtype, {operand.shape[axis]}, {operand.strides[axis]}};
     for (std::size_t other = operand.shape.size(); other-- > 0;) {
@@ -35,23 +35,62 @@ void read_line(const Operand& operand, std::size_t axis, std::int64_t line, std:
         line /= operand.shape[other];
     }
     const std::int64_t length = one.shape[0];
-    const void* values = row(one, 0, length, Dtype::f32, scratch);
-    std::memcpy(to, values, static_cast<std::size_t>(length) * sizeof(float));
-    double sums[8] = {};  // several, so that no addition waits for the one before
-    for (std::int64_t i = 0; i < length; ++i) sums[i % 8] += to[i];
-    const double mean = std::accumulate(sums, sums + 8, 0.0) / static_cast<double>(length);
-    for (std::int64_t i = 0; i < length; ++i) to[i] = static_cast<float>(to[i] - mean);
+    std::memcpy(to, row(one, 0, length, Dtype::f32, scratch), static_cast<std::size_t>(length) * sizeof(float));
+}
+
+// Ranks from 0 in place of values, the mean rank for equal ones (bf16 gains have many).
+void rank(float* x, std::size_t length) {
+    std::vector<std::uint32_t> order(length);
+    std::iota(order.begin(), order.end(), 0u);
+    std::sort(order.begin(), order.end(), [x](std::uint32_t a, std::uint32_t b) { return x[a] < x[b]; });
+    const std::vector<float> value(x, x + length);
+    for (std::size_t first = 0, last = 0; first < length; first = last) {
+        while (last < length && value[order[last]] == value[order[first]]) ++last;
+        const float mean = static_cast<float>(first + last - 1) / 2;
+        for (std::size_t i = first; i < last; ++i) x[order[i]] = mean;
+    }
+}
+
+void scale_to_unit(float* x, std::size_t length) {
+    double sum[8] = {}, square[8] = {};  // several, so that no addition waits for the one before
+    for (std::size_t i = 0; i < length; ++i) sum[i % 8] += x[i];
+    const double mean = std::accumulate(sum, sum + 8, 0.0) / static_cast<double>(length);
+    for (std::size_t i = 0; i < length; ++i) square[i % 8] += (x[i] - mean) * (x[i] - mean);
+    const double norm = std::sqrt(std::accumulate(square, square + 8, 0.0));
+    const double scale = norm > 0 ? 1 / norm : 0;
+    for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>((x[i] - mean) * scale);
+}
+
+// lines x length floats, `stride` apart. False if a value is not finite: there is no statistic then.
+bool balance(float* x, std::size_t lines, std::size_t length, std::size_t stride) {
+    std::vector<double> square(length, 0.0);
+    for (std::size_t line = 0; line < lines; ++line) {
+        float* at = x + line * stride;
+        if (!std::all_of(at, at + length, [](float value) { return std::isfinite(value); })) return false;
+        if (lines == 1) rank(at, length);
+        scale_to_unit(at, length);
+        for (std::size_t i = 0; i < length; ++i) square[i] += static_cast<double>(at[i]) * at[i];
+    }
+    if (lines == 1) return true;
+    std::vector<float> scale(length);
+    for (std::size_t i = 0; i < length; ++i) {
+        scale[i] = square[i] > 0 ? static_cast<float>(1 / std::sqrt(square[i])) : 0.0f;
+    }
+    for (std::size_t line = 0; line < lines; ++line) {
+        for (std::size_t i = 0; i < length; ++i) x[line * stride + i] *= scale[i];
+    }
+    return true;
 }
 
 }  // namespace
 
 void lagged(const LaggedRequest& request, double* out) {
-    const std::size_t count = request.operands.size(), lags = request.lags.size();
+    const std::size_t count = request.operands.size(), lags = request.lags.size(), lines = request.lines.size();
     const std::size_t length = static_cast<std::size_t>(request.operands[0].shape[request.axis]);
-    // Kernels want equal remainders modulo their vector width side by side; sorting by the widest serves the others.
+    // Kernels want equal remainders modulo their vector width side by side.
+    const std::size_t lanes = kernels().lanes;
     std::vector<std::uint32_t> slot(lags), lag(lags);
     std::iota(slot.begin(), slot.end(), 0u);
-    const std::size_t lanes = kernels().lanes;
     std::sort(slot.begin(), slot.end(), [&](std::uint32_t a, std::uint32_t b) {
         const auto key = [&](std::uint32_t s) { return std::pair(request.lags[s] % lanes, request.lags[s]); };
         return key(a) < key(b);
@@ -59,20 +98,27 @@ void lagged(const LaggedRequest& request, double* out) {
     std::transform(slot.begin(), slot.end(), lag.begin(), [&](std::uint32_t s) { return request.lags[s]; });
 
     // x is padded with zeros, so what the padded part of y holds does not matter; y stands twice for the rotation.
-    const std::size_t padded = (length + kPad) / kPad * kPad;
-    AlignedFloats x(count * padded), y(2 * padded + 2 * kPad), shifted(2 * padded + 2 * kPad);
+    const std::size_t stride = (length + kPad) / kPad * kPad;
+    AlignedFloats x(count * lines * stride), y(2 * stride + 2 * kPad), shifted(2 * stride + 2 * kPad);
+    std::vector<bool> usable(count);
     std::vector<char> scratch;
-    for (const std::int64_t line : request.lines) {
-        for (std::size_t i = 0; i < count; ++i) {
-            read_line(request.operands[i], request.axis, line, scratch, x.data() + i * padded);
+    for (std::size_t i = 0; i < count; ++i) {
+        float* rows = x.data() + i * lines * stride;
+        for (std::size_t line = 0; line < lines; ++line) {
+            read_line(request.operands[i], request.axis, request.lines[line], scratch, rows + line * stride);
         }
-        for (std::size_t j = 1; j < count; ++j) {
-            std::copy_n(x.data() + j * padded, length, y.data());
-            std::copy_n(x.data() + j * padded, length, y.data() + length);
+        usable[i] = balance(rows, lines, length, stride);
+    }
+    for (std::size_t j = 1; j < count; ++j) {
+        for (std::size_t line = 0; line < lines; ++line) {
+            const float* from = x.data() + (j * lines + line) * stride;
+            std::copy_n(from, length, y.data());
+            std::copy_n(from, length, y.data() + length);
             for (std::size_t i = 0; i < j; ++i) {
                 const std::size_t pair = i * count - i * (i + 1) / 2 + j - i - 1;
-                kernels().lagged(x.data() + i * padded, y.data(), length, lag.data(), slot.data(), lags, shifted.data(),
-                                 out + pair * lags);
+                if (!usable[i] || !usable[j]) continue;
+                kernels().lagged(x.data() + (i * lines + line) * stride, y.data(), length, lag.data(), slot.data(), lags,
+                                 shifted.data(), out + pair * lags);
             }
         }
     }

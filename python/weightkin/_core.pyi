@@ -44,3 +44,9 @@ def sweep(
     difference: bool,
 ) -> SweepArrays: ...
 def read(buffer: Buffer, begin: int, end: int) -> int: ...
+def lagged(
+    operands: Sequence[tuple[Readable, int, str, Sequence[int], Sequence[int]]],
+    axis: int,
+    lines: npt.NDArray[np.int64],
+    lags: npt.NDArray[np.uint32],
+) -> npt.NDArray[np.float64]: ...

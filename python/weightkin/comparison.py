@@ -18,12 +18,14 @@ from .checkpoint import open_checkpoint
 from .errors import Interrupted, PlanError
 from .ops import MAX_MODELS
 from .plan import Plan, make_plan
+from .relabelling import Relabellings
 from .results.collect import Sink, collect
 from .results.folder import SCHEMA_VERSION, SUMMARY, Results, atomic, load, prepare, strict_json
 from .results.journal import Journal
 from .results.summary import describe_models, numbers
 from .results.tables import SCHEMAS
 from .schema import Model, resolve
+from .statistics.null import DRAWS
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how many bytes of how many are."""
@@ -47,7 +49,8 @@ def matrix(paths: Sequence[str | Path], **options: Any) -> Results:
 
     Options: `output`, a new folder for the results (None: in memory only); `resume`, to go on with the interrupted run
     in `output`; `threads` (default: every core this process may use); `memory`, bytes that may be mapped at a time;
-    `include` and `exclude`, globs over roles and tensor names; `seed`; `progress`, a callback.
+    `include` and `exclude`, globs over roles and tensor names; `null`, how many relabellings of the second model the null
+    has (0: no evidence, similarities only); `seed`, of everything drawn at random; `progress`, a callback.
 
     Raises `CheckpointError`, `PlanError` or `ResultsError`, each one line.
     """
@@ -65,6 +68,7 @@ def run(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     seed: int = 0,
+    null: int = DRAWS,
     progress: Progress = lambda *_: None,
 ) -> Results:
     if not 2 <= len(paths) <= MAX_MODELS:
@@ -72,7 +76,7 @@ def run(
     if resume and output is None:
         raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")
     plan = make_plan(open_models(paths), include, exclude)
-    key = _key(command, plan, include, exclude, seed)
+    key = _key(command, plan, include, exclude, seed, null)
     threads = threads or usable_cores()
     journal_path = None
     if output is not None:
@@ -82,7 +86,8 @@ def run(
             return _finished(output, key)
     journal = Journal(journal_path, key, resume)
     try:
-        throughput = _sweep(plan, journal, threads, memory or engine.WINDOW, progress)
+        relabellings = Relabellings(plan, null, seed)
+        throughput = _sweep(plan, journal, relabellings, threads, memory or engine.WINDOW, progress)
         progress("writing", plan.nbytes, plan.nbytes)
         with ExitStack() as stack:
             sinks = {name: Sink(name, schema, output, stack) for name, schema in SCHEMAS.items()}
@@ -112,10 +117,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _key(command: str, plan: Plan, include: Sequence[str], exclude: Sequence[str], seed: int) -> str:
+def _key(command: str, plan: Plan, include: Sequence[str], exclude: Sequence[str], seed: int, null: int) -> str:
     """What must be equal for a run to go on where another stopped."""
     models = [model.checkpoint.fingerprint() for model in plan.models]
-    parts = {"version": __version__, "command": command, "models": models, "seed": seed}
+    parts = {"version": __version__, "command": command, "models": models, "seed": seed, "null": null}
     return json.dumps(parts | {"include": list(include), "exclude": list(exclude), "isa": _core.instruction_set()})
 
 
@@ -127,7 +132,9 @@ def _finished(output: Path, key: str) -> Results:
     return results
 
 
-def _sweep(plan: Plan, journal: Journal, threads: int, memory: int, progress: Progress) -> dict[str, float]:
+def _sweep(
+    plan: Plan, journal: Journal, relabellings: Relabellings, threads: int, memory: int, progress: Progress
+) -> dict[str, float]:
     """Runs what the journal lacks. Returns the throughput of this run."""
     waiting = [unit for unit in plan.units if unit.index not in journal.finished]
     done = before = plan.nbytes - sum(unit.nbytes for unit in waiting)
@@ -139,7 +146,7 @@ def _sweep(plan: Plan, journal: Journal, threads: int, memory: int, progress: Pr
         progress("comparing", done, plan.nbytes)
 
     progress("comparing", done, plan.nbytes)
-    for unit, sweep in engine.run(plan, waiting, threads, memory, on_bytes):
+    for unit, sweep in engine.run(plan, waiting, relabellings, threads, memory, on_bytes):
         journal.append(unit, sweep)
     seconds = time.perf_counter() - start
     rate = (done - before) / seconds / 1e9 if seconds else 0.0

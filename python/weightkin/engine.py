@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
 from . import ops
 from .checkpoint.mapping import Shards
 from .plan import Plan, Unit
+from .relabelling import Relabellings
 from .view import View
 
 SLAB = 16 << 20
@@ -58,35 +59,51 @@ def slabs_of(unit: Unit) -> list[Slab]:
 
 
 class _Machine:
-    """The shards of all models and what a thread does with a slab."""
+    """The shards of all models and what a thread does with them."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.shards = [Shards(model.checkpoint) for model in plan.models]
+    def __init__(self, plan: Plan, relabellings: Relabellings) -> None:
+        self._shards = [Shards(model.checkpoint) for model in plan.models]
+        self._relabellings = relabellings
 
     def read(self, slab: Slab) -> None:
         for model, view in zip(slab.unit.members, slab.views(), strict=True):
             begin, end = view.extent
             for at in range(begin, end, READ):
-                self.shards[model][view.shard].prefetch(at, min(at + READ, end))
+                self._shards[model][view.shard].prefetch(at, min(at + READ, end))
 
-    def compute(self, slab: Slab) -> ops.Sweep:
-        unit = slab.unit
-        operands = [
-            ops.Operand(self.shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides)
+    def sweep(self, slab: Slab) -> ops.Sweep:
+        found = ops.sweep(self._operands(slab.unit), slab.unit.bounds[slab.first : slab.last + 1])
+        self._finish(slab.unit.members, slab.views())
+        return found
+
+    def relabel(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
+        """Adds the null, from pages that the sweep has just brought in: storage is not asked again."""
+        relabelling = self._relabellings.of(unit)
+        if relabelling is None:
+            return found
+        statistic = ops.lagged(self._operands(unit), relabelling.axis, relabelling.lines, relabelling.lags)
+        self._finish(unit.members, unit.views)
+        return replace(found, lagged=statistic)
+
+    def _operands(self, unit: Unit) -> list[ops.Operand]:
+        return [
+            ops.Operand(self._shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides)
             for model, view in zip(unit.members, unit.views, strict=True)
         ]
-        found = ops.sweep(operands, unit.bounds[slab.first : slab.last + 1])
-        for model, view in zip(unit.members, slab.views(), strict=True):
-            mapping = self.shards[model][view.shard]
+
+    def _finish(self, members: Sequence[int], views: Sequence[View]) -> None:
+        """Gives the pages back, and refuses what was computed from a file that shrank meanwhile."""
+        for model, view in zip(members, views, strict=True):
+            mapping = self._shards[model][view.shard]
             if mapping.faulted:
-                self.shards[model].check()
+                self._shards[model].check()
             mapping.release(*view.extent)
-        return found
 
 
 def run(
     plan: Plan,
     units: Sequence[Unit],
+    relabellings: Relabellings,
     threads: int,
     window: int = WINDOW,
     on_bytes: Callable[[int], None] = lambda _: None,
@@ -96,40 +113,48 @@ def run(
     At most `window` bytes (but at least one slab) are mapped at a time. Raises `CheckpointError` when a file shrinks or
     changes while it is read. Closing the iterator stops the threads after the slabs in hand.
     """
-    machine = _Machine(plan)
-    finished: SimpleQueue[tuple[Slab, Future[ops.Sweep]]] = SimpleQueue()
+    machine = _Machine(plan, relabellings)
+    finished: SimpleQueue[tuple[Unit, Slab | None, Future[ops.Sweep]]] = SimpleQueue()
     readers, workers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(threads)
 
-    def compute_when_read(slab: Slab, reading: Future[None]) -> None:
+    def sweep_when_read(slab: Slab, reading: Future[None]) -> None:
         if reading.cancelled():
             return
         error = reading.exception()
         task: Future[ops.Sweep] = Future()
         if error is None:
-            task = workers.submit(machine.compute, slab)
+            task = workers.submit(machine.sweep, slab)
         else:
             task.set_exception(error)
-        task.add_done_callback(lambda done: finished.put((slab, done)))
+        task.add_done_callback(lambda done: finished.put((slab.unit, slab, done)))
+
+    def relabel_when_swept(unit: Unit, parts: dict[int, ops.Sweep]) -> None:
+        whole = ops.concatenate([parts[first] for first in sorted(parts)])
+        task = workers.submit(machine.relabel, unit, whole)
+        task.add_done_callback(lambda done: finished.put((unit, None, done)))
 
     waiting = (slab for unit in units for slab in slabs_of(unit))
     parts: dict[int, dict[int, ops.Sweep]] = defaultdict(dict)
-    in_flight = slabs = 0
+    in_flight = pending = 0
     upcoming = next(waiting, None)
     try:
-        while upcoming is not None or slabs:
-            while upcoming is not None and (not slabs or in_flight + upcoming.nbytes <= window):
+        while upcoming is not None or pending:
+            while upcoming is not None and (not in_flight or in_flight + upcoming.nbytes <= window):
                 reading = readers.submit(machine.read, upcoming)
-                reading.add_done_callback(lambda done, slab=upcoming: compute_when_read(slab, done))  # type: ignore[misc]
-                in_flight, slabs = in_flight + upcoming.nbytes, slabs + 1
+                reading.add_done_callback(lambda done, slab=upcoming: sweep_when_read(slab, done))  # type: ignore[misc]
+                in_flight, pending = in_flight + upcoming.nbytes, pending + 1
                 upcoming = next(waiting, None)
-            slab, task = finished.get()
-            unit, found = slab.unit, parts[slab.unit.index]
-            found[slab.first] = task.result()
-            in_flight, slabs = in_flight - slab.nbytes, slabs - 1
+            unit, slab, task = finished.get()
+            pending -= 1
+            if slab is None:
+                yield unit, task.result()
+                continue
+            parts[unit.index][slab.first] = task.result()
+            in_flight -= slab.nbytes
             on_bytes(slab.nbytes)
-            if sum(len(part.sum) for part in found.values()) == len(unit.bounds) - 1:
-                del parts[unit.index]
-                yield unit, ops.concatenate([found[first] for first in sorted(found)])
+            if sum(len(part.sum) for part in parts[unit.index].values()) == len(unit.bounds) - 1:
+                relabel_when_swept(unit, parts.pop(unit.index))
+                pending += 1
     finally:
         readers.shutdown(wait=True, cancel_futures=True)
         workers.shutdown(wait=True, cancel_futures=True)

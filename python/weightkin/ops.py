@@ -58,6 +58,8 @@ class Sweep:
     """[B, N]: the 99th percentile of |x|."""
     histogram: npt.NDArray[np.int64]
     """[N, 32768]: magnitudes by code, over all blocks: of BF16 and F16 exact, of F32 and F64 by the upper 16 bits."""
+    lagged: npt.NDArray[np.float64]
+    """[P, 1 + R]: the statistic of the relabelling null at lag 0 and at R lags; [P, 0] where there is no null."""
 
 
 def operand(array: npt.NDArray[np.generic]) -> Operand:
@@ -79,7 +81,20 @@ def sweep(
     Block b is elements [bounds[b], bounds[b+1]) in logical row-major order. The results do not depend on `tile` (a
     multiple of 4096), nor on how the blocks are spread over calls and threads. Releases the GIL.
     """
-    return Sweep(**_core.sweep(operands, bounds, tile, gram, difference))
+    pairs = len(operands) * (len(operands) - 1) // 2
+    return Sweep(**_core.sweep(operands, bounds, tile, gram, difference), lagged=np.empty((pairs, 0)))
+
+
+def lagged(
+    operands: Sequence[Operand], axis: int, lines: npt.NDArray[np.int64], lags: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.float64]:
+    """[P, len(lags)]: sum over lines of <x, y rotated by lag>, for every pair of operands of one shape.
+
+    A line runs along `axis`; `lines` numbers them over the other axes in row-major order. Lines and channels are balanced
+    first (reference.balance), so that no few of them decide. Zero for an operand with a NaN or an infinity. Releases the
+    GIL.
+    """
+    return _core.lagged(operands, axis, lines, lags)
 
 
 def concatenate(parts: Sequence[Sweep]) -> Sweep:
@@ -87,8 +102,8 @@ def concatenate(parts: Sequence[Sweep]) -> Sweep:
     if len(parts) == 1:
         return parts[0]
     joined = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Sweep)}
-    histograms = joined.pop("histogram")
-    return Sweep(**{name: np.concatenate(arrays) for name, arrays in joined.items()}, histogram=sum(histograms))
+    histograms, (lagged_of_none, *_) = joined.pop("histogram"), joined.pop("lagged")
+    return Sweep(**{name: np.concatenate(arrays) for name, arrays in joined.items()}, histogram=sum(histograms), lagged=lagged_of_none)
 
 
 def gram(arrays: Sequence[npt.NDArray[np.generic]]) -> reference.Gram:

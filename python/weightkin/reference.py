@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 Rows = npt.NDArray[np.float64]
 
@@ -45,3 +46,25 @@ def difference(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Differ
 def quantile(x: npt.NDArray[np.generic], fraction: float) -> float:
     """Quantile of |x|, linear between order statistics (method 7 of Hyndman & Fan 1996, numpy's default)."""
     return float(np.quantile(np.abs(x.astype(np.float64)), fraction))
+
+
+def balance(x: Rows) -> Rows:
+    """[lines, n]: lines centred and of norm 1, then channels (columns) of norm 1; one line: its ranks, of norm 1."""
+    if len(x) == 1:
+        x = stats.rankdata(x, axis=1)
+    x = _unit(x - x.mean(axis=1, keepdims=True), axis=1)
+    return x if len(x) == 1 else _unit(x, axis=0)
+
+
+def _unit(x: Rows, axis: int) -> Rows:
+    norm = np.linalg.norm(x, axis=axis, keepdims=True)
+    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+
+
+def lagged(x: Rows, y: Rows, lags: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """[len(lags)]: sum over lines of <x, y rotated by the lag>, both balanced: x[j] against y[(j + lag) mod n].
+
+    `x`, `y`: [lines, n].
+    """
+    x, y = balance(x), balance(y)
+    return np.array([(x * np.roll(y, -int(lag), axis=1)).sum() for lag in lags])

@@ -71,6 +71,10 @@ class App(click.Group):
             # Who reads stdout has seen enough. What is still buffered must not fail again when Python exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except ImportError as error:
+            if "WEIGHTKIN_ISA" not in str(error):  # which the native part reads when it is loaded
+                raise
+            raise Failure(str(error), None) from None
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

@@ -46,7 +46,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # older versions of clic
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgt]?)(i?)b?", str(value).strip().lower())
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?(?:([kmgt])(i?))?b?", str(value).strip().lower())
         nbytes = int(float(match[1]) * (1024 if match[3] else 1000) ** "_kmgt".index(match[2] or "_")) if match else 0
         if nbytes < 1:
             self.fail(f"{value!r} is not a size such as 512MB or 2GiB", param, ctx)

@@ -19,16 +19,23 @@ Show = Callable[["Console", "Results", bool], None]
 
 def run(function: Callable[..., Results], models: Sequence[str], options: RunOptions, show: Show) -> None:
     """`function` is weightkin.compare or another that takes its options; `show` prints its results."""
+    ran = False
     with progress_bar(options.quiet) as progress:
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            nonlocal ran
+            ran = True
+            progress(what, done, total)
+
         results = function(
             *models, output=options.output, resume=options.resume, threads=options.threads, memory=options.memory,
-            include=options.include, exclude=options.exclude, seed=options.seed, progress=progress,
+            include=options.include, exclude=options.exclude, seed=options.seed, progress=on_progress,
         )  # fmt: skip
     if options.as_json:
         print_json(results.summary)
     else:
         show(stdout(), results, options.verbose)
-    _say_where(results, options.quiet)
+    _say_where(results, ran, options.quiet)
 
 
 def dry_run(models: Sequence[str], options: RunOptions) -> None:
@@ -56,10 +63,11 @@ def show_plan(
     show_estimate(stdout(), found, verbose)
 
 
-def _say_where(results: Results, quiet: bool) -> None:
+def _say_where(results: Results, ran: bool, quiet: bool) -> None:
+    """`ran`: whether weights were read now, not by the finished run that --resume found."""
     throughput: dict[str, Any] = results.summary["throughput"]
     read = f"{size(throughput['bytes'])} in {duration(throughput['seconds'])} ({throughput['gb_per_s']:.2f} GB/s)"
-    message(f"read {read}", quiet)
+    message(f"read {read}" if ran else "that run had finished: nothing was read now", quiet)
     if results.folder is None:
         message("not stored: add -o DIR to keep these numbers, down to blocks of each tensor", quiet)
     else:

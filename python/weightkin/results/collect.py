@@ -7,14 +7,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..plan import Plan
+from ..statistics.multiplicity import benjamini_hochberg
+from .evidence import NULLS, PairEvidence
 from .folder import atomic
 from .journal import Journal
 from .summary import Histograms, PairTotals
-from .tables import BLOCKS, TENSORS, PairSweep, block_columns, tensor_record, to_table
+from .tables import BLOCKS, TENSORS, PairSweep, block_columns, pair_of, tensor_record, to_table
 
 BATCH = 1 << 16
 """Rows that are held before they are handed on."""
@@ -44,8 +47,10 @@ class Sink:
 def collect(
     plan: Plan, journal: Journal, write: Mapping[str, Callable[[pa.Table], None]]
 ) -> tuple[dict[tuple[int, int], PairTotals], Histograms]:
-    """Writes the rows of `tensors` and `blocks`; returns each pair's totals and the pooled histograms."""
-    totals = {(a, b): PairTotals(a, b) for a, b in plan.pairs}
+    """Writes the rows of all tables; returns each pair's totals and the pooled histograms."""
+    evidence = {pair: PairEvidence(*pair) for pair in plan.pairs}
+    found = {pair: _tensor_evidence(plan, journal, pair, evidence[pair]) for pair in plan.pairs}
+    totals = {pair: PairTotals(*pair, evidence[pair]) for pair in plan.pairs}
     histograms = Histograms()
     records: list[dict[str, Any]] = []
     pieces: list[Mapping[str, Any]] = []
@@ -65,21 +70,39 @@ def collect(
     for unit in plan.units:
         sweep = journal.sweep(unit)
         for a, b, row in plan.compared(unit):
-            found = PairSweep(unit, sweep, a, b)
-            totals[a, b].add(row, found)
-            pieces.append(block_columns(a, b, written + len(records), found))
+            pair = PairSweep(unit, sweep, a, b)
+            totals[a, b].add(row, pair)
+            pieces.append(block_columns(a, b, written + len(records), pair))
             pending_blocks += len(unit.bounds) - 1
-            records.append(tensor_record(a, b, row, found))
+            records.append(tensor_record(a, b, row, pair) | found[a, b].get(unit.index, {}))
         if unit.is_float:
-            histograms.add(unit, unit.group, sweep, found.code)
+            histograms.add(unit, unit.group, sweep, pair.code)
         flush(BATCH)
     for a, b in plan.pairs:
         for row in plan.untested(a, b):
             totals[a, b].add(row, None)
             records.append(tensor_record(a, b, row, None))
         flush(BATCH)
+        write["nulls"](pa.Table.from_pylist(list(evidence[a, b].records()), NULLS))
     flush(0)
     return totals, histograms
+
+
+def _tensor_evidence(
+    plan: Plan, journal: Journal, pair: tuple[int, int], evidence: PairEvidence
+) -> dict[int, dict[str, Any]]:
+    """z and p of each unit of a pair; adjusting p for their number needs all of them before the first row is written."""
+    found = {}
+    for unit in plan.units:
+        if pair[0] in unit.members and pair[1] in unit.members:
+            one = evidence.add(unit, journal.lagged(unit)[pair_of(unit, *pair)])
+            if one is not None:
+                found[unit.index] = one
+    adjusted = benjamini_hochberg(np.array([one.p for one in found.values()]))
+    return {
+        index: {"z": one.z, "p": one.p, "p_adjusted": float(p), "draws": one.draws}
+        for (index, one), p in zip(found.items(), adjusted, strict=True)
+    }
 
 
 def _null_nans(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

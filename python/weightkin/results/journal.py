@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import ResultsError
 from ..ops import Sweep
@@ -98,6 +99,10 @@ class Journal:
             raise ResultsError(f"{self._path}: changed while it was in use")
         return _unpack(payload[_UNIT.size :], len(unit.bounds) - 1, len(unit.members))
 
+    def lagged(self, unit: Unit) -> npt.NDArray[np.float64]:
+        """[P, 1 + R]: only the null's statistic of a finished unit."""
+        return self.sweep(unit).lagged
+
     def close(self) -> None:
         self._file.close()
 
@@ -108,12 +113,16 @@ class Journal:
             self._path.unlink()
 
 
+_LAST = {"histogram", "lagged"}
+
+
 def _pack(sweep: Sweep) -> bytes:
     """Arrays in the order of Sweep's fields; the histogram as its bins that are not empty."""
-    arrays = [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name != "histogram"]
+    arrays = [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name not in _LAST]
     for counts in sweep.histogram:
         bins = np.flatnonzero(counts)
         arrays += [_UNIT.pack(len(bins)), bins.astype(np.uint16).tobytes(), counts[bins].tobytes()]
+    arrays.append(sweep.lagged.tobytes())
     return b"".join(arrays)
 
 
@@ -130,7 +139,7 @@ def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
         return array
 
     for field in fields(Sweep):
-        if field.name != "histogram":
+        if field.name not in _LAST:
             kind = "<i8" if field.name in {"unequal", "nans", "infinities"} else "<f8"
             arrays[field.name] = take(kind, shapes.get(field.name, (blocks, members)))
     histogram = np.zeros((members, 1 << 15), np.int64)
@@ -139,4 +148,5 @@ def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
         at += _UNIT.size
         bins = take("<u2", (size,))
         counts[bins] = take("<i8", (size,))
-    return Sweep(**arrays, histogram=histogram)  # type: ignore[arg-type]
+    lagged = np.frombuffer(payload, "<f8", offset=at).reshape(pairs, -1) if pairs else np.empty((0, 0))
+    return Sweep(**arrays, histogram=histogram, lagged=lagged)  # type: ignore[arg-type]

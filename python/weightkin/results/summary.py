@@ -13,8 +13,12 @@ import numpy.typing as npt
 from ..ops import QUANTILE, Sweep
 from ..plan import Plan, Row, Unit
 from ..schema import display_order
-from ..similarity import PairSums, magnitude_values, measures, weighted_quantile
+from ..similarity import PairSums, magnitude_values, measures, pearson, weighted_quantile
+from ..statistics.intervals import jackknife
+from ..statistics.multiplicity import holm
+from .evidence import PairEvidence, described
 from .tables import COUNTS, PairSweep
+from .verdict import judge
 
 Counts = npt.NDArray[np.int64]
 
@@ -54,6 +58,7 @@ class PairTotals:
 
     a: int
     b: int
+    evidence: PairEvidence
     places: list[tuple[str, str, str]] = field(default_factory=list)
     """component, group, role of each float tensor"""
     sums: list[PairSums] = field(default_factory=list)
@@ -93,8 +98,11 @@ class PairTotals:
             "parameters": self.parameters, "compared": self.compared, "fraction": fraction, "untested": untested,
         }  # fmt: skip
 
-    def level(self, names: tuple[str, ...], histograms: Histograms) -> list[dict[str, Any]]:
-        """Tensors pooled by some of ("component", "group", "role"); each centred by its own mean (similarity.py)."""
+    def level(self, level: str, names: tuple[str, ...], histograms: Histograms) -> list[dict[str, Any]]:
+        """Tensors pooled by some of ("component", "group", "role"); each centred by its own mean (similarity.py).
+
+        p is adjusted by Holm over the entries of one level.
+        """
         if not self.places:
             return []
         columns = [("component", "group", "role").index(name) for name in names]
@@ -116,8 +124,13 @@ class PairTotals:
             entry |= {"p99_a": p99[0], "p99_b": p99[1], "p99_difference": abs(p99[0] - p99[1])}
             entry["relative_l2"] = entry["relative_l2_a"]
             entry["identical_fraction"] = 1 - entry["changed_fraction"]
+            entry["pearson_low"], entry["pearson_high"] = jackknife(sums.take(rows), pearson)
+            entry |= described(self.evidence.of(level, *key), entry.get("group", ""))
             totals = np.array([self.counts[row] for row in rows]).sum(axis=0)
             out.append(entry | dict(zip(COUNTS, (int(total) for total in totals), strict=True)))
+        adjusted = holm(np.array([np.nan if entry["p"] is None else entry["p"] for entry in out]))
+        for entry, p in zip(out, adjusted, strict=True):
+            entry["p_adjusted"] = None if np.isnan(p) else float(p)
         return out
 
 
@@ -154,9 +167,8 @@ def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotal
     for (a, b), total in totals.items():
         entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage()}
         for level, names in LEVELS.items():
-            entry[level] = total.level(names, pooled)
-        if total.compared and not total.untested and total.identical:
-            entry["identical"] = True
+            entry[f"{level}s"] = total.level(level, names, pooled)
+        judge(entry, [plan.models[model].checkpoint.name for model in (a, b)])
         pairs.append(entry)
     if command == "compare":
         return {name: value for name, value in pairs[0].items() if name not in ("a", "b")}
@@ -164,11 +176,11 @@ def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotal
 
 
 LEVELS = {
-    "roles": ("component", "group", "role"),
-    "groups": ("component", "group"),
-    "components": ("component",),
+    "role": ("component", "group", "role"),
+    "group": ("component", "group"),
+    "component": ("component",),
 }
-"""How tensors are pooled, by key of summary.json."""
+"""How tensors are pooled; summary.json has "roles", "groups" and "components"."""
 
 
 def _matrices(pairs: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from ..ops import QUANTILE, Sweep
 from ..plan import Row, Unit
-from ..similarity import PairSums, magnitude_values, measures, weighted_quantile
+from ..similarity import PairSums, magnitude_values, measures, pearson, weighted_quantile
+from ..statistics.vectors import correlation_z
+from .evidence import NULLS
 
 MEASURES = [
     "cosine", "pearson", "cosine_if_uncorrelated", "relative_l2_a", "relative_l2_b", "mean_abs_difference",
@@ -25,9 +27,14 @@ TENSORS = pa.schema(
      ("role", pa.string()), ("expert", pa.int64()), ("name_a", pa.string()), ("name_b", pa.string()),
      ("dtype_a", pa.string()), ("dtype_b", pa.string()), ("shape_a", pa.list_(pa.int64())),
      ("shape_b", pa.list_(pa.int64())), ("parameters", pa.int64()), ("status", pa.string()), ("reason", pa.string()),
-     ("identical", pa.bool_()), *((name, pa.float64()) for name in MEASURES), *((name, pa.int64()) for name in COUNTS)]
+     ("identical", pa.bool_()), *((name, pa.float64()) for name in MEASURES), *((name, pa.int64()) for name in COUNTS),
+     ("z", pa.float64()), ("p", pa.float64()), ("p_adjusted", pa.float64()), ("draws", pa.int64()),
+     ("z_closed_form", pa.float64())]
 )  # fmt: skip
-"""`status` is "compared" or "untested" (then `reason` says why and the measures are null)."""
+"""`status` is "compared" or "untested" (then `reason` says why and the measures are null).
+
+`p` is the rank of the observed statistic among `draws` relabellings, `p_adjusted` by Benjamini and Hochberg over the pair's
+tensors. `z_closed_form`, of vectors: r sqrt(n-1)."""
 
 BLOCKS = pa.schema(
     [("a", pa.int16()), ("b", pa.int16()), ("row", pa.int64()), ("block", pa.int32()), ("first", pa.int64()),
@@ -36,7 +43,7 @@ BLOCKS = pa.schema(
 """`row` is the row in `tensors`; elements [first, last) of it, in row-major order of the compared view."""
 
 
-SCHEMAS = {"tensors": TENSORS, "blocks": BLOCKS}
+SCHEMAS = {"tensors": TENSORS, "blocks": BLOCKS, "nulls": NULLS}
 
 
 def pair_index(members: int, i: int, j: int) -> int:
@@ -44,12 +51,17 @@ def pair_index(members: int, i: int, j: int) -> int:
     return i * members - i * (i + 1) // 2 + j - i - 1
 
 
+def pair_of(unit: Unit, a: int, b: int) -> int:
+    """Number of the pair of models (a, b) among those of a unit's members."""
+    return pair_index(len(unit.members), unit.members.index(a), unit.members.index(b))
+
+
 class PairSweep:
     """One pair's view of a unit's sweep: sums per block, extremes and counts."""
 
     def __init__(self, unit: Unit, sweep: Sweep, a: int, b: int) -> None:
         i, j = unit.members.index(a), unit.members.index(b)
-        pair = pair_index(len(unit.members), i, j)
+        pair = pair_of(unit, a, b)
         gram, total = sweep.gram, sweep.sum
         gaps = np.stack([sweep.sum_abs[:, pair], sweep.sum_square[:, pair], sweep.unequal[:, pair].astype(np.float64)])
         elements = np.diff(unit.bounds).astype(np.float64)
@@ -96,6 +108,8 @@ def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str
             p99 = [_quantile(counts, found.code) for counts in found.histograms]
             record |= {"max_abs_difference": float(found.max_abs.max()), "p99_a": p99[0], "p99_b": p99[1]}
             record["p99_difference"] = abs(p99[0] - p99[1])
+            if len(found.unit.axes) == 1:
+                record["z_closed_form"] = float(correlation_z(pearson(found.whole), found.whole.elements)[0])
             record |= {name: int(counts.sum()) for name, counts in zip(COUNTS, found.counts, strict=True)}
         else:
             record["changed_fraction"] = float(found.whole.unequal[0] / found.whole.elements[0])

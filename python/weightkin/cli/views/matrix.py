@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
-from rich.measure import Measurement
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ...results import Results
 from ..text import UNDEFINED, coefficient, labels, percent, safe
 from .models import show_coverage, show_models
-from .tables import correlation, table
+from .tables import correlation, table, wanted_width
 
 Grid = Sequence[Sequence[float | None]]
 GAP = 4
 """Columns between two tables side by side."""
+LONGEST_NAME = 24
 
 
 def show_matrix(console: Console, results: Results, verbose: bool) -> None:
@@ -25,19 +25,22 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
     summary = results.summary
     models, pairs = summary["models"], summary["pairs"]
     names = labels(models)
-    numbers = [str(number) for number in range(1, len(models) + 1)]
-    show_models(console, models, numbers)
+    show_models(console, models, [str(number) for number in range(1, len(models) + 1)])
     console.print()
-    fractions = _square(pairs, lambda pair: pair["coverage"]["fraction"], len(models))
+    coverage = _square(pairs, lambda pair: pair["coverage"]["fraction"], len(models))
     console.print(Text("Share of each pair's parameters that was compared", "bold"))
-    console.print(_table(names, fractions, lambda value: Text(percent(value))))
+    console.print(_grid(console, names, coverage, lambda value: Text(percent(value))))
     several = len({entry["component"] for entry in summary["matrices"]}) > 1
     for entry in summary["matrices"]:
         place = f"{entry['component']} {entry['group']}" if several else entry["group"]
         console.print()
         console.print(Text(safe(place), "bold cyan"))
-        pearson = Group(Text("Pearson"), _table(names, entry["pearson"], correlation))
-        _side_by_side(console, pearson, _cosines(names, entry, pairs))
+        cosines = _grid(console, names, _cosines(entry, pairs), lambda value: Text(coefficient(value)))
+        _side_by_side(
+            console,
+            Group(Text("Pearson"), _grid(console, names, entry["pearson"], correlation)),
+            Group(Text.assemble("cosine", (" (below the diagonal: if uncorrelated)", "dim")), cosines),
+        )
     if verbose:
         for pair in pairs:
             console.print()
@@ -50,7 +53,7 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
     console.print(Text(notes, "dim"))
 
 
-def _cosines(names: Sequence[str], entry: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> Group:
+def _cosines(entry: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> Grid:
     """Cosines above the diagonal; below it what they would be without any correlation."""
     place = entry["component"], entry["group"]
     cells = [list(row) for row in entry["cosine"]]
@@ -58,8 +61,7 @@ def _cosines(names: Sequence[str], entry: Mapping[str, Any], pairs: Sequence[Map
         for group in pair["groups"]:
             if (group["component"], group["group"]) == place:
                 cells[pair["b"]][pair["a"]] = group["cosine_if_uncorrelated"]
-    title = Text.assemble("cosine", (" (below the diagonal: if uncorrelated)", "dim"))
-    return Group(title, _table(names, cells, lambda value: Text(coefficient(value))))
+    return cells
 
 
 def _square(pairs: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float], size: int) -> Grid:
@@ -69,21 +71,29 @@ def _square(pairs: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, An
     return cells
 
 
-def _table(names: Sequence[str], cells: Grid, show: Callable[[float | None], Text]) -> Table:
-    found = table([""], [str(number) for number in range(1, len(names) + 1)])
+def _grid(console: Console, names: Sequence[str], cells: Grid, show: Callable[[float | None], Text]) -> RenderableType:
+    """One table, or several of fewer columns each where all would not fit."""
+    size = len(names)
+    for step in range(size, 0, -1):
+        pieces = [_piece(names, cells, show, range(size)[first : first + step]) for first in range(0, size, step)]
+        if all(wanted_width(console, piece) <= console.width for piece in pieces):
+            break
+    return pieces[0] if len(pieces) == 1 else Group(*pieces)
+
+
+def _piece(names: Sequence[str], cells: Grid, show: Callable[[float | None], Text], columns: Sequence[int]) -> Table:
+    found = table([""], [str(column + 1) for column in columns])
     found.columns[0].no_wrap = True
-    for i, (name, row) in enumerate(zip(names, cells, strict=True)):
-        shown = [Text(".", "dim") if i == j else show(value) for j, value in enumerate(row)]
-        found.add_row(Text(f"{i + 1} {_short(name)}", "bold"), *shown)
+    for i, name in enumerate(names):
+        short = (
+            name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2 - 1]}..{name[1 - LONGEST_NAME // 2 :]}"
+        )
+        shown = (Text(".", "dim") if i == column else show(cells[i][column]) for column in columns)
+        found.add_row(Text(f"{i + 1} {short}", "bold"), *shown)
     return found
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:11]}..{name[-11:]}"
 
 
 def _side_by_side(console: Console, left: Group, right: Group) -> None:
     both = Table.grid(padding=(0, GAP))
     both.add_row(left, right)
-    fits = Measurement.get(console, console.options.update(max_width=1000), both).maximum <= console.width
-    console.print(both if fits else Group(left, right))
+    console.print(both if wanted_width(console, both) <= console.width else Group(left, right))

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from ..text import coefficient, count, magnitude, percent, safe
-from .tables import correlation, table
+from .tables import correlation, table, wanted_width
 
 Entry = Mapping[str, Any]
 
@@ -45,7 +44,7 @@ def show_measures(console: Console, groups: Sequence[Entry], roles: Sequence[Ent
     """Groups in bold with the roles in them, under a line per component if there are several."""
     shown = list(MEASURES)
     found = _table(groups, roles, shown)
-    while Measurement.get(console, console.options.update(max_width=1000), found).maximum > console.width:
+    while wanted_width(console, found) > console.width:
         droppable = [measure for measure in shown if measure.rank]
         if not droppable:
             break
@@ -61,8 +60,7 @@ def show_measures(console: Console, groups: Sequence[Entry], roles: Sequence[Ent
 def _table(groups: Sequence[Entry], roles: Sequence[Entry], shown: Sequence[Measure]) -> Table:
     found = table([""], [measure.title for measure in shown])
     found.columns[0].no_wrap = True
-    if any(flags(entry) for entry in roles):
-        found.add_column("")
+    found.add_column("")
     components = list(dict.fromkeys(entry["component"] for entry in groups))
     for component in components:
         if len(components) > 1:
@@ -77,20 +75,16 @@ def _table(groups: Sequence[Entry], roles: Sequence[Entry], shown: Sequence[Meas
 
 
 def _add(found: Table, name: Text, entry: Entry, shown: Sequence[Measure]) -> None:
-    found.add_row(
-        name,
-        *(measure.show(entry) for measure in shown),
-        *([flags(entry)] if len(found.columns) > len(shown) + 1 else []),
-    )
+    found.add_row(name, *(measure.show(entry) for measure in shown), flags(entry))
 
 
 def flags(entry: Entry) -> Text:
     """What a reader must not overlook: identity, NaN, infinities."""
     parts = []
     if entry["changed_fraction"] == 0:
-        parts.append(("identical ", "bold green"))
+        parts.append(("identical", "bold green"))
     for kind, label in (("nans", "NaN"), ("infinities", "Inf")):
         for side in "ab":
             if entry[f"{kind}_{side}"]:
-                parts.append((f"{entry[f'{kind}_{side}']:,} {label} in {side.upper()} ", "bold red"))
-    return Text.assemble(*parts)
+                parts.append((f"{entry[f'{kind}_{side}']:,} {label} in {side.upper()}", "bold red"))
+    return Text(", ").join(Text(*part) for part in parts)

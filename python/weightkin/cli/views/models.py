@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..text import count, labels, plural, safe, shape, size
+from ..text import count, labels, percent, plural, safe, shape, size
 from .tables import bar, table
 
 FEW = 8
@@ -17,14 +17,11 @@ FEW = 8
 
 
 def dtypes(parameters: Mapping[str, int]) -> str:
-    """Dtypes by their share: "BF16", "F8_E4M3 97%, F32 3%"."""
-    total = sum(parameters.values())
+    """Dtypes by their share: "BF16", "F8_E4M3 97.31%, F32 2.69%"."""
     if len(parameters) == 1:
         return next(iter(parameters))
-    return ", ".join(
-        f"{name} {max(number / total, 0.001):.{0 if number > total / 100 else 1}%}"
-        for name, number in parameters.items()
-    )
+    total = sum(parameters.values())
+    return ", ".join(f"{name} {percent(number / total if total else 0)}" for name, number in parameters.items())
 
 
 def describe(model: Mapping[str, Any]) -> str:

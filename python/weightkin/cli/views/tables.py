@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,11 @@ def table(labels: Sequence[str], numbers: Sequence[str] = ()) -> Table:
     for name in numbers:
         found.add_column(name, justify="right", no_wrap=True)
     return found
+
+
+def wanted_width(console: Console, what: RenderableType) -> int:
+    """Columns of the terminal that `what` would take if there were room."""
+    return Measurement.get(console, console.options.update(max_width=1000), what).maximum
 
 
 def heat(value: float | None) -> str:

@@ -1,0 +1,106 @@
+"""The null of one pair, pooled draw by draw over roles, layers, groups and components while tensors pass by."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..plan import Unit
+from ..statistics.null import extrapolated_p, rank_p, standardise, z_score
+
+Array = npt.NDArray[np.float64]
+
+NULLS = pa.schema(
+    [("a", pa.int16()), ("b", pa.int16()), ("level", pa.string()), ("component", pa.string()), ("group", pa.string()),
+     ("role", pa.string()), ("layer", pa.int64()), ("tensors", pa.int64()), ("z", pa.float64()), ("p", pa.float64()),
+     ("observed", pa.float64()), ("draws", pa.list_(pa.float32()))]
+)  # fmt: skip
+"""One row per pooled statistic (`level`: role, layer, group, component): observed value and R draws, standardised."""
+
+RANK_ONLY = ("norms", "embeddings")
+"""Groups whose null may have heavy tails: p comes from ranks alone and is never extrapolated from z."""
+
+
+class Place(NamedTuple):
+    level: str
+    component: str
+    group: str | None = None
+    role: str | None = None
+    layer: int | None = None
+
+
+class Found(NamedTuple):
+    """Evidence of one tensor or of a pool."""
+
+    z: float
+    p: float
+    """Of the rank."""
+    draws: int
+
+
+def evidence_of(statistic: Array) -> Found | None:
+    """None where there is no null: no exchangeable axis, or a tensor that is constant or not finite."""
+    if statistic.size < 2:
+        return None
+    z = float(z_score(statistic))
+    return None if np.isnan(z) else Found(z, float(rank_p(statistic)), statistic.size - 1)
+
+
+@dataclass
+class PairEvidence:
+    """Sums of standardised statistics of one pair."""
+
+    a: int
+    b: int
+    _sums: dict[Place, Array] = field(default_factory=dict)
+    _tensors: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, unit: Unit, statistic: Array) -> Found | None:
+        """Takes in one tensor's statistic and returns its own evidence."""
+        found = evidence_of(statistic)
+        if found is None:
+            return None
+        component, layer, role, _ = unit.address
+        places = [Place("role", component, unit.group, role)]
+        # Outside the norms, vectors (biases) are left out of pools: what stands for matrices is matrices.
+        if len(unit.axes) > 1 or unit.group == "norms":
+            places.append(Place("group", component, unit.group))
+            if unit.group not in (*RANK_ONLY, "other"):
+                places.append(Place("component", component))
+            if layer is not None:
+                places.append(Place("layer", component, unit.group, None, layer))
+        row = standardise(statistic)
+        for place in places:
+            self._sums[place] = self._sums[place] + row if place in self._sums else row
+            self._tensors[place] += 1
+        return found
+
+    def of(self, *place: Any) -> Found | None:
+        """Pooled evidence of a `Place`."""
+        statistic = self._sums.get(Place(*place))
+        return None if statistic is None else evidence_of(statistic)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Rows of `nulls`."""
+        for place, statistic in self._sums.items():
+            found = evidence_of(statistic)
+            row: dict[str, Any] = {"a": self.a, "b": self.b, **place._asdict(), "tensors": self._tensors[place]}
+            row |= {"observed": float(statistic[0]), "draws": statistic[1:].astype(np.float32)}
+            yield row | {"z": found.z if found else None, "p": found.p if found else None}
+
+
+def described(found: Found | None, group: str) -> dict[str, Any]:
+    """The keys of summary.json: z, p, and whether p is extrapolated from z because the rank is at its floor."""
+    if found is None:
+        return {"z": None, "p": None, "p_rank": None, "p_extrapolated": False, "draws": 0}
+    p, extrapolated = found.p, False
+    if group not in RANK_ONLY:
+        tail, flag = extrapolated_p(np.array(found.p), np.array(found.z), found.draws)
+        p, extrapolated = float(tail), bool(flag)
+    return {"z": found.z, "p": p, "p_rank": found.p, "p_extrapolated": extrapolated, "draws": found.draws}

@@ -1,0 +1,129 @@
+"""The verdict of one pair: a word per group and component, and the sentences that may be quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..statistics.verdict import MATRIX_GROUPS, Evidence, component_verdict, group_verdict, relation
+
+WORDS = {
+    "identical": "is identical",
+    "derived": "is derived",
+    "partial": "is derived in part",
+    "norms_only": "shares only its norm gains",
+    "no_evidence": "shows no evidence of derivation",
+    "not_tested": "could not be tested",
+}
+
+
+def judge(entry: dict[str, Any], names: Sequence[str]) -> None:
+    """Adds `verdict` to a pair's summary and to each of its groups. `names`: of models A and B."""
+    by_component: dict[str, list[Evidence]] = {}
+    for group in entry["groups"]:
+        by_component.setdefault(group["component"], []).append(_evidence(group))
+    untested = {one["component"] for one in entry["coverage"]["untested"]}
+    words = {
+        component: component_verdict(groups, component not in untested) for component, groups in by_component.items()
+    }
+    for group in entry["groups"]:
+        evidence = _evidence(group)
+        others = by_component[group["component"]]
+        derived = any(one.positive for one in others if one.group in MATRIX_GROUPS)
+        group["verdict"] = group_verdict(evidence, derived)
+    for component in sorted(untested - set(words)):
+        words[component] = "not_tested"
+    word = relation(words)
+    entry["verdict"] = {
+        "relation": word,
+        "how": _how(entry, word),
+        "components": words,
+        "statement": _statement(entry, names, word, words),
+    }
+
+
+def _evidence(group: Mapping[str, Any]) -> Evidence:
+    keys = ("component", "group", "tensors", "parameters", "pearson", "z", "p", "draws")
+    values = {key: group[key] for key in keys} | {"p": group["p_rank"]}
+    return Evidence(**values, identical=group["changed_fraction"] == 0)
+
+
+def _how(entry: Mapping[str, Any], word: str) -> list[str]:
+    """`finetuned` where everything was compared in place and everything matched: no other reading is left."""
+    in_place = entry["coverage"]["fraction"] > 0.999
+    return ["finetuned"] if word == "derived" and in_place else []
+
+
+def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words: Mapping[str, str]) -> str:
+    """What was tested, what was found, what was not tested, and which alternatives remain."""
+    coverage = entry["coverage"]
+    a, b = names if names[0] != names[1] else (f"{names[0]} (A)", f"{names[1]} (B)")
+    tested = [group for group in entry["groups"] if group["verdict"] != "not_tested"]
+    sentences = [_headline(a, b, word, words)]
+    sentences.append(
+        f"{percent(coverage['fraction'])} of the {coverage['parameters']:,} parameters of both were compared element by "
+        f"element with their counterpart of the same name and layer."
+    )
+    found = [group for group in tested if group["verdict"] in ("identical", "derived", "norms_only")]
+    if found:
+        listed = ", ".join(_quantified(group) for group in found)
+        sentences.append(f"Above every relabelling of the channels: {listed}.")
+    clear = [group for group in tested if group["verdict"] == "no_evidence"]
+    if clear:
+        listed = ", ".join(_quantified(group) for group in clear)
+        sentences.append(f"Within what relabelled copies give, or too small to name: {listed}.")
+    sentences += _left_out(coverage["untested"])
+    sentences.append(_alternatives(word))
+    return " ".join(sentences)
+
+
+def _headline(a: str, b: str, word: str, words: Mapping[str, str]) -> str:
+    if word == "identical":
+        return f"{a} and {b} are identical in every byte compared."
+    if word == "derived":
+        return f"{a} and {b} share descent: all groups of matrices that could be tested match."
+    if word == "norms_only":
+        return f"{a} and {b} share norm gains, and nothing else that could be tested: their matrices do not match."
+    if word == "no_evidence":
+        return f"No evidence that {a} and {b} share descent was found."
+    if word == "not_tested":
+        return f"Whether {a} and {b} share descent could not be tested."
+    parts = "; ".join(f"the {component} part {WORDS[one]}" for component, one in words.items())
+    return f"{a} and {b} share descent in part: {parts}."
+
+
+def _quantified(group: Mapping[str, Any]) -> str:
+    where = group["group"] if group["component"] == "text" else f"{group['component']} {group['group']}"
+    pearson = "undefined" if group["pearson"] is None else f"{group['pearson']:.3f}"
+    return f"{where} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters)"
+
+
+def _left_out(untested: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not untested:
+        return []
+    reasons: dict[str, int] = {}
+    for one in untested:
+        reasons[one["reason"]] = reasons.get(one["reason"], 0) + one["parameters"]
+    listed = ", ".join(f"{reason} ({count:,} parameters)" for reason, count in sorted(reasons.items(), key=lambda r: -r[1]))
+    return [f"Not tested: {listed}."]
+
+
+def _alternatives(word: str) -> str:
+    if word in ("derived", "identical", "partial"):
+        return (
+            "This does not tell which of the two came first, and two trainings that started from one initialisation share "
+            "weights in the same way."
+        )
+    return (
+        "This is not proof of independence: weights whose residual channels were rotated or re-ordered, or whose layers, "
+        "experts or neurons were re-ordered, would not be found by comparing parts of the same name in place."
+    )
+
+
+def percent(fraction: float) -> str:
+    """A share that never rounds to all or nothing when it is neither."""
+    if 0 < fraction < 0.001:
+        return "under 0.1 %"
+    if 0.999 < fraction < 1:
+        return "over 99.9 %"
+    return f"{100 * fraction:.1f} %" if fraction < 1 else "All"

@@ -1,0 +1,101 @@
+"""From evidence to one word per group, component and pair. All thresholds are here, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Word = Literal["identical", "derived", "partial", "norms_only", "no_evidence", "not_tested"]
+
+MATRIX_GROUPS = ("attention", "router", "experts", "mlp", "projector")
+"""Groups whose matrices can carry a verdict of derivation. Norm gains (a few numbers per layer that sit near a constant)
+and embeddings (token statistics are common to independent models) cannot do so alone; unknown names never take part."""
+
+Z_MATRIX = 6.0
+"""Pooled z of a group's matrices. Balanced statistics are sums of many bounded terms, so their null is close to normal
+(independent trained pairs stay within |z| < 4.5): 6 is 1e-9 there, and the observed value must also exceed every draw,
+which assumes nothing."""
+
+Z_NORMS = 8.0
+"""Of the norms. They have few elements with long tails: independent pairs have been seen at a pooled z of 4.2."""
+
+Z_EMBEDDINGS = 10.0
+"""Of token embeddings alone, whose nulls have heavy tails because independent models share token statistics."""
+
+PEARSON = 0.01
+"""Pooled Pearson that is worth a word. With 1e11 parameters any trifle is significant: this asks for an effect."""
+
+FEWEST_DRAWS = 19
+"""With fewer draws not even p = 0.05 could be reached, so nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one group of one component of a pair."""
+
+    component: str
+    group: str
+    tensors: int
+    parameters: int
+    pearson: float | None
+    z: float | None
+    """Pooled over the group's matrices (norms: vectors); None where nothing has a null."""
+    p: float | None
+    """Of the rank, exact."""
+    draws: int
+    identical: bool
+    """Every compared byte of the group."""
+
+    @property
+    def tested(self) -> bool:
+        return self.z is not None and self.p is not None and self.draws >= FEWEST_DRAWS
+
+    @property
+    def positive(self) -> bool:
+        """Above every draw, by the group's threshold, with an effect worth naming."""
+        if not self.tested:
+            return False
+        assert self.z is not None and self.p is not None
+        threshold = {"norms": Z_NORMS, "embeddings": Z_EMBEDDINGS}.get(self.group, Z_MATRIX)
+        above_all = self.p <= 1 / (self.draws + 1) * (1 + 1e-9)
+        return above_all and self.z >= threshold and (self.pearson or 0.0) >= PEARSON
+
+
+def group_verdict(evidence: Evidence, matrices_derived: bool) -> Word:
+    """`matrices_derived`: whether any matrix group of the component is positive; norms alone are `norms_only`."""
+    if not evidence.tested:
+        return "not_tested"
+    if not evidence.positive:
+        return "no_evidence"
+    if evidence.identical:
+        return "identical"
+    return "norms_only" if evidence.group == "norms" and not matrices_derived else "derived"
+
+
+def component_verdict(groups: Sequence[Evidence], nothing_left_out: bool) -> Word:
+    """The word for one component from its groups. `nothing_left_out`: every address was compared."""
+    matrices = [one for one in groups if one.group in MATRIX_GROUPS and one.tested]
+    positive = [one for one in matrices if one.positive]
+    by_group = {one.group: one for one in groups}
+    if not positive:
+        if "norms" in by_group and by_group["norms"].positive:
+            return "norms_only"
+        if "embeddings" in by_group and by_group["embeddings"].positive:
+            return "partial"
+        return "no_evidence" if matrices else "not_tested"
+    if nothing_left_out and all(one.identical for one in groups):
+        return "identical"
+    return "derived" if len(positive) == len(matrices) else "partial"
+
+
+def relation(components: Mapping[str, Word]) -> Word:
+    """The word for the pair: that of all tested components if they agree, else `partial` if any is derived."""
+    words = {word for word in components.values() if word != "not_tested"}
+    if not words:
+        return "not_tested"
+    if len(words) == 1:
+        return words.pop()
+    if words <= {"identical", "derived"}:
+        return "derived"
+    return "partial" if words & {"identical", "derived", "partial"} else "norms_only"
