@@ -15,7 +15,8 @@ import weightkin as package
 from commands import COMMAND, weightkin
 from folders import write_checkpoint
 
-EXPERTS = 3000
+EXPERTS = 1500
+FEW_DRAWS = ("--null", "19")
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +48,14 @@ def interrupted(arguments: list[str | Path], journal: Path | None) -> tuple[str,
 
 def test_interrupted_run_resumes(pair: list[Path], tmp_path: Path) -> None:
     whole, output = tmp_path / "whole", tmp_path / "my results"
-    weightkin("compare", *pair, "-o", whole)
-    command = ["compare", *pair, "-j", "1", "--memory", "1MiB", "-o", output]
+    weightkin("compare", *pair, *FEW_DRAWS, "-o", whole)
+    command = ["compare", *pair, *FEW_DRAWS, "-j", "1", "--memory", "1MiB", "-o", output]
     out, err = interrupted(command, output / "journal")
     assert out == "" and "Traceback" not in err
     assert f"of {EXPERTS:,} units are done and stored in {output}" in err
-    assert err.endswith(f"weightkin compare {pair[0]} {pair[1]} -j 1 --memory 1MiB -o '{output}' --resume\n")
+    assert err.endswith(f"weightkin compare {pair[0]} {pair[1]} --null 19 -j 1 --memory 1MiB -o '{output}' --resume\n")
     assert not (output / "summary.json").exists()
-    plain = weightkin("compare", *pair, "-o", output, code=1)
+    plain = weightkin("compare", *pair, *FEW_DRAWS, "-o", output, code=1)
     assert "holds an unfinished run" in plain.stderr and "--resume" in plain.stderr
     weightkin(*command, "--resume")
     expected, found = package.load(whole), package.load(output)

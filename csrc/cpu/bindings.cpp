@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -18,9 +19,11 @@ using namespace weightkin;
 
 namespace {
 
-// (buffer, byte offset, safetensors dtype, shape, strides in bytes)
+// (buffer, byte offset, safetensors dtype, shape, strides in bytes, rows to gather or none, gains or none, their axis)
 using OperandArgument =
-    std::tuple<py::buffer, std::int64_t, std::string, std::vector<std::int64_t>, std::vector<std::int64_t>>;
+    std::tuple<py::buffer, std::int64_t, std::string, std::vector<std::int64_t>, std::vector<std::int64_t>,
+               std::optional<py::array_t<std::int64_t, py::array::c_style>>,
+               std::optional<py::array_t<float, py::array::c_style>>, std::size_t>;
 
 // `wanted_by`: who asks, for the message.
 void choose_instruction_set(const std::string& wanted_by, const std::string& name) {
@@ -37,9 +40,19 @@ py::buffer_info bytes_of(const py::buffer& buffer) {
     return info;
 }
 
+std::int64_t last_row(const py::array_t<std::int64_t, py::array::c_style>& rows,
+                      const std::vector<std::int64_t>& shape) {
+    if (rows.ndim() != 1 || rows.size() != shape[0] || shape.size() < 2) {
+        throw std::invalid_argument("rows must name one entry of axis 0 each, of at least two axes");
+    }
+    const auto [least, most] = std::minmax_element(rows.data(), rows.data() + rows.size());
+    if (rows.size() && *least < 0) throw std::invalid_argument("no row " + std::to_string(*least));
+    return rows.size() ? *most : 0;
+}
+
 // Checks that every element lies inside the buffer; the kernels trust what comes out of here.
 Operand checked_operand(const OperandArgument& argument, const py::buffer_info& buffer) {
-    const auto& [_, offset, dtype, shape, strides] = argument;
+    const auto& [_, offset, dtype, shape, strides, rows, gain, gain_axis] = argument;
     Operand operand{static_cast<const char*>(buffer.ptr) + offset, parse_dtype(dtype), shape, strides};
     if (shape.size() != strides.size()) throw std::invalid_argument("an operand's shape and strides differ in length");
     const __int128 bytes = static_cast<__int128>(buffer.size) * buffer.itemsize;
@@ -47,14 +60,25 @@ Operand checked_operand(const OperandArgument& argument, const py::buffer_info& 
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
         if (shape[axis] < 0 || strides[axis] < 0) throw std::invalid_argument("negative extent or stride");
         elements *= shape[axis];
-        last += static_cast<__int128>(std::max<std::int64_t>(shape[axis] - 1, 0)) * strides[axis];
+        std::int64_t reach = std::max<std::int64_t>(shape[axis] - 1, 0);
+        if (axis == 0 && rows) reach = last_row(*rows, shape);
+        last += static_cast<__int128>(reach) * strides[axis];
         // A stride of 0 repeats elements: then only their number must stay countable.
-        if (elements > (strides[axis] > 0 ? bytes : std::numeric_limits<std::int64_t>::max())) {
+        if (elements > (strides[axis] > 0 && !rows ? bytes : std::numeric_limits<std::int64_t>::max())) {
             throw std::invalid_argument("an operand is larger than its buffer");
         }
     }
     if (offset < 0 || (elements > 0 && last + static_cast<__int128>(item_size(operand.dtype)) > bytes)) {
         throw std::invalid_argument("an operand reaches outside its buffer");
+    }
+    if (rows) operand.rows = rows->data();
+    if (gain) {
+        if (gain_axis >= shape.size() || gain->ndim() != 1 || gain->size() != shape[gain_axis]) {
+            throw std::invalid_argument("gains must have one value per entry of their axis");
+        }
+        operand.gain = gain->data(), operand.gain_extent = std::max<std::int64_t>(shape[gain_axis], 1);
+        for (std::size_t axis = gain_axis + 1; axis < shape.size(); ++axis) operand.gain_inner *= shape[axis];
+        operand.gain_inner = std::max<std::int64_t>(operand.gain_inner, 1);
     }
     return operand;
 }
@@ -90,8 +114,8 @@ py::dict py_sweep(const std::vector<OperandArgument>& arguments, const std::vect
     auto nans = zeros({blocks, count}, std::int64_t{}), infinities = zeros({blocks, count}, std::int64_t{});
     auto histogram = zeros({count, bins}, std::int64_t{});
     std::vector<Difference> differences(static_cast<std::size_t>(blocks * pairs));
-    const SweepResult result{grams.mutable_data(), sums.mutable_data(),      differences.data(),
-                             nans.mutable_data(),  infinities.mutable_data(), quantiles.mutable_data(),
+    const SweepResult result{grams.mutable_data(),    sums.mutable_data(),       differences.data(),
+                             nans.mutable_data(),     infinities.mutable_data(), quantiles.mutable_data(),
                              histogram.mutable_data()};
     {
         const py::gil_scoped_release release;
@@ -155,14 +179,20 @@ void bind_cpu(py::module_& module) {
     const char* forced = std::getenv("WEIGHTKIN_ISA");
     if (forced && *forced) choose_instruction_set("instruction set WEIGHTKIN_ISA =", forced);
     module.def("instruction_set", [] { return std::string(kernels().name); }, "Name of the kernels in use.");
-    module.def("use_instruction_set",
-               [](const std::string& name) { choose_instruction_set("instruction set", name); }, py::arg("name"));
-    module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"), py::arg("difference"));
+    module.def(
+        "use_instruction_set", [](const std::string& name) { choose_instruction_set("instruction set", name); },
+        py::arg("name"));
+    module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"),
+               py::arg("difference"));
     module.def("lagged", &py_lagged, py::arg("operands"), py::arg("axis"), py::arg("lines"), py::arg("lags"));
-    module.def("read", [](const py::buffer& buffer, std::size_t begin, std::size_t end) {
-        const py::buffer_info info = bytes_of(buffer);
-        if (begin > end || end > static_cast<std::size_t>(info.size * info.itemsize)) throw std::invalid_argument("range outside the buffer");
-        const py::gil_scoped_release release;
-        return kernels().read(static_cast<const char*>(info.ptr) + begin, end - begin);
-    }, py::arg("buffer"), py::arg("begin"), py::arg("end"), "XOR of all bytes: the roof of the memory-bound kernels.");
+    module.def(
+        "read",
+        [](const py::buffer& buffer, std::size_t begin, std::size_t end) {
+            const py::buffer_info info = bytes_of(buffer);
+            if (begin > end || end > static_cast<std::size_t>(info.size * info.itemsize))
+                throw std::invalid_argument("range outside the buffer");
+            const py::gil_scoped_release release;
+            return kernels().read(static_cast<const char*>(info.ptr) + begin, end - begin);
+        },
+        py::arg("buffer"), py::arg("begin"), py::arg("end"), "XOR of all bytes: the roof of the memory-bound kernels.");
 }

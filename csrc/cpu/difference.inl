@@ -66,6 +66,7 @@ void difference(const void* x, const void* y, std::size_t depth, Difference* out
         }
         out->sum_abs += total(sum_abs, kWide<Lane>);
         out->sum_square += total(sum_square, kWide<Lane>);
-        for (std::size_t i = 0; i < kLanes<Lane>; ++i) out->max_abs = max_abs[i] > out->max_abs ? max_abs[i] : out->max_abs;
+        for (std::size_t i = 0; i < kLanes<Lane>; ++i)
+            out->max_abs = max_abs[i] > out->max_abs ? max_abs[i] : out->max_abs;
     }
 }

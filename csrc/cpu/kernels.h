@@ -17,10 +17,10 @@ constexpr int kMaxRows = 16;          // rows of one gram call in the memory-bou
 enum Element : int { kBf16 = 0, kF16 = 1, kF32 = 2, kF64 = 3, kElements = 4 };
 
 struct Difference {
-    double sum_abs = 0;         // sum |x - y|
-    double sum_square = 0;      // sum (x - y)^2
-    double max_abs = 0;         // max |x - y|, NaN differences left out (they show in sum_abs)
-    std::int64_t unequal = 0;   // elements whose bits differ
+    double sum_abs = 0;        // sum |x - y|
+    double sum_square = 0;     // sum (x - y)^2
+    double max_abs = 0;        // max |x - y|, NaN differences left out (they show in sum_abs)
+    std::int64_t unequal = 0;  // elements whose bits differ
 };
 
 // gram[i * count + j] += <x_i, x_j> for i <= j only; sum[i] += sum x_i.
@@ -39,7 +39,7 @@ struct Kernels {
     DifferenceKernel difference[kElements];
     LaggedKernel lagged;
     std::size_t lanes;  // floats of a vector
-    ReadKernel read;  // XOR of all bytes: the roof that the benchmarks measure against
+    ReadKernel read;    // XOR of all bytes: the roof that the benchmarks measure against
 };
 
 extern const Kernels kScalarKernels;

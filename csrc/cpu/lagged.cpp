@@ -117,8 +117,8 @@ void lagged(const LaggedRequest& request, double* out) {
             for (std::size_t i = 0; i < j; ++i) {
                 const std::size_t pair = i * count - i * (i + 1) / 2 + j - i - 1;
                 if (!usable[i] || !usable[j]) continue;
-                kernels().lagged(x.data() + (i * lines + line) * stride, y.data(), length, lag.data(), slot.data(), lags,
-                                 shifted.data(), out + pair * lags);
+                kernels().lagged(x.data() + (i * lines + line) * stride, y.data(), length, lag.data(), slot.data(),
+                                 lags, shifted.data(), out + pair * lags);
             }
         }
     }

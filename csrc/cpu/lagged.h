@@ -15,12 +15,13 @@ struct LaggedRequest {
     std::vector<std::uint32_t> lags;  // each below the axis' extent
 };
 
-// out[pair, l] = sum over the lines of <x, y rotated by lags[l]>: y[(j + k) mod n] against x[j], after both are balanced:
+// out[pair, l] = sum over the lines of <x, y rotated by lags[l]>: y[(j + k) mod n] against x[j], after both are
+// balanced:
 //   * each line is centred by its mean and scaled to norm 1, then
 //   * each of the n channels is scaled to norm 1 over the lines; where there is one line, its ranks take its place.
 // Balancing commutes with the rotation, so it leaves the null exact. Without it a few channels of huge magnitude, which
-// trained models have, would decide the statistic, and two models whose largest channels meet by chance would look akin.
-// Pairs in the order of sweep.h; `out` is zero on entry.
+// trained models have, would decide the statistic, and two models whose largest channels meet by chance would look
+// akin. Pairs in the order of sweep.h; `out` is zero on entry.
 void lagged(const LaggedRequest& request, double* out);
 
 }  // namespace weightkin

@@ -16,10 +16,10 @@ struct Name {
     Dtype dtype;
 };
 constexpr Name kNames[] = {
-    {"BF16", Dtype::bf16}, {"F16", Dtype::f16},   {"F32", Dtype::f32},         {"F64", Dtype::f64},
-    {"I8", Dtype::i8},     {"U8", Dtype::i8},     {"F8_E4M3", Dtype::f8_e4m3}, {"F8_E5M2", Dtype::f8_e5m2},
-    {"BOOL", Dtype::i8},   {"I16", Dtype::i16},   {"U16", Dtype::i16},         {"I32", Dtype::i32},
-    {"U32", Dtype::i32},   {"I64", Dtype::i64},   {"U64", Dtype::i64},
+    {"BF16", Dtype::bf16}, {"F16", Dtype::f16}, {"F32", Dtype::f32},         {"F64", Dtype::f64},
+    {"I8", Dtype::i8},     {"U8", Dtype::i8},   {"F8_E4M3", Dtype::f8_e4m3}, {"F8_E5M2", Dtype::f8_e5m2},
+    {"BOOL", Dtype::i8},   {"I16", Dtype::i16}, {"U16", Dtype::i16},         {"I32", Dtype::i32},
+    {"U32", Dtype::i32},   {"I64", Dtype::i64}, {"U64", Dtype::i64},
 };
 
 std::uint16_t bf16_of(double value) {  // exact for every F8 value
@@ -59,7 +59,8 @@ struct F16Table {
     F16Table() {
         for (int c = 0; c < 65536; ++c) {
             const int exponent = (c >> 10) & 31, mantissa = c & 1023;
-            const float special = mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+            const float special =
+                mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
             const float finite =
                 exponent ? std::ldexp(1024.0f + mantissa, exponent - 25) : std::ldexp(float(mantissa), -24);
             value[c] = std::copysign(exponent == 31 ? special : finite, c & 0x8000 ? -1.0f : 1.0f);
@@ -120,6 +121,17 @@ void pack_run(const char* from, std::int64_t stride, std::int64_t count, Dtype f
     }
 }
 
+template <class T>
+void apply_gain(const Operand& operand, std::int64_t begin, std::int64_t count, T* values) {
+    std::int64_t entry = begin / operand.gain_inner % operand.gain_extent, left = begin % operand.gain_inner;
+    for (std::int64_t i = 0; i < count; ++i) {
+        values[i] = static_cast<T>(values[i] * operand.gain[entry]);
+        if (++left < operand.gain_inner) continue;
+        left = 0;
+        entry = entry + 1 == operand.gain_extent ? 0 : entry + 1;
+    }
+}
+
 }  // namespace
 
 Dtype parse_dtype(const std::string& name) {
@@ -143,14 +155,15 @@ std::int64_t Operand::size() const {
 }
 
 bool Operand::contiguous() const {
+    if (rows) return false;
     return shape.empty() || (shape.size() == 1 && strides[0] == static_cast<std::int64_t>(item_size(dtype)));
 }
 
 void Operand::collapse() {
     std::vector<std::int64_t> merged_shape, merged_strides;
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-        if (shape[axis] == 1) continue;
-        if (!merged_shape.empty() && merged_strides.back() == shape[axis] * strides[axis]) {
+        if (shape[axis] == 1 && !(rows && axis == 0)) continue;
+        if (!merged_shape.empty() && !(rows && axis == 1) && merged_strides.back() == shape[axis] * strides[axis]) {
             merged_shape.back() *= shape[axis];
             merged_strides.back() = strides[axis];
         } else {
@@ -162,10 +175,14 @@ void Operand::collapse() {
 }
 
 Dtype common_dtype(const std::vector<Operand>& operands) {
-    const auto storage = [](Dtype d) { return d == Dtype::f8_e4m3 || d == Dtype::f8_e5m2 ? Dtype::bf16 : d; };
-    Dtype out = storage(operands.at(0).dtype);
+    const auto meeting_type = [](const Operand& operand) {
+        if (is_integer(operand.dtype) || operand.dtype == Dtype::f64) return operand.dtype;
+        if (operand.gain) return Dtype::f32;
+        return operand.dtype == Dtype::f8_e4m3 || operand.dtype == Dtype::f8_e5m2 ? Dtype::bf16 : operand.dtype;
+    };
+    Dtype out = meeting_type(operands.at(0));
     for (const Operand& operand : operands) {
-        const Dtype other = storage(operand.dtype);
+        const Dtype other = meeting_type(operand);
         if (other == out) continue;
         if (is_integer(other) || is_integer(out)) throw std::invalid_argument("an integer type meets only itself");
         out = other == Dtype::f64 || out == Dtype::f64 ? Dtype::f64 : Dtype::f32;
@@ -173,28 +190,35 @@ Dtype common_dtype(const std::vector<Operand>& operands) {
     return out;
 }
 
-const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype, std::vector<char>& scratch) {
+const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype,
+                std::vector<char>& scratch) {
     const std::int64_t item = static_cast<std::int64_t>(item_size(operand.dtype));
-    if (operand.contiguous() && operand.dtype == dtype) return operand.data + begin * item;
+    if (operand.contiguous() && operand.dtype == dtype && !operand.gain) return operand.data + begin * item;
     scratch.resize(static_cast<std::size_t>(count) * item_size(dtype));
     const std::size_t axes = operand.shape.size();
     if (axes == 0) {
         pack_run(operand.data, item, count, operand.dtype, dtype, scratch.data());
         return scratch.data();
     }
+    assert(!operand.rows || axes > 1);
     const std::int64_t inner = operand.shape[axes - 1], inner_stride = operand.strides[axes - 1];
     for (std::int64_t done = 0; done < count;) {
         const char* from = operand.data;
         std::int64_t outer = (begin + done) / inner;
         const std::int64_t column = (begin + done) % inner, run = std::min(inner - column, count - done);
         for (std::size_t axis = axes - 1; axis-- > 0;) {
-            from += outer % operand.shape[axis] * operand.strides[axis];
+            const std::int64_t at = outer % operand.shape[axis];
+            from += (operand.rows && axis == 0 ? operand.rows[at] : at) * operand.strides[axis];
             outer /= operand.shape[axis];
         }
         from += column * inner_stride;
-        if (run == count && inner_stride == item && operand.dtype == dtype) return from;
+        if (run == count && inner_stride == item && operand.dtype == dtype && !operand.gain) return from;
         pack_run(from, inner_stride, run, operand.dtype, dtype, scratch.data() + done * item_size(dtype));
         done += run;
+    }
+    if (operand.gain) {
+        if (dtype == Dtype::f32) apply_gain(operand, begin, count, reinterpret_cast<float*>(scratch.data()));
+        if (dtype == Dtype::f64) apply_gain(operand, begin, count, reinterpret_cast<double*>(scratch.data()));
     }
     return scratch.data();
 }

@@ -11,7 +11,18 @@
 namespace weightkin {
 
 // Storage types. The kernels' own four come first, so that the two enumerations agree on them.
-enum class Dtype : int { bf16, f16, f32, f64, f8_e4m3, f8_e5m2, i8, i16, i32, i64 };  // iN: N bits, compared for equality
+enum class Dtype : int {
+    bf16,
+    f16,
+    f32,
+    f64,
+    f8_e4m3,
+    f8_e5m2,
+    i8,
+    i16,
+    i32,
+    i64
+};  // iN: N bits, compared for equality
 
 Dtype parse_dtype(const std::string& name);  // a safetensors name; throws std::invalid_argument
 std::size_t item_size(Dtype dtype);
@@ -21,6 +32,9 @@ struct Operand {
     const char* data = nullptr;  // element (0, 0, ...)
     Dtype dtype = Dtype::bf16;
     std::vector<std::int64_t> shape, strides;  // strides in bytes
+    const std::int64_t* rows = nullptr;        // entry i of axis 0 lies where entry rows[i] would: a gather
+    const float* gain = nullptr;               // element e counts times gain[e / gain_inner % gain_extent]
+    std::int64_t gain_inner = 1, gain_extent = 1;
 
     std::int64_t size() const;
     void collapse();  // merges axes that are adjacent in memory, so that a contiguous tensor has one axis
@@ -28,11 +42,12 @@ struct Operand {
 };
 
 // The type in which operands of these types meet exactly: the common one, else F32, or F64 if any is F64. Integers
-// meet only their own kind. F8 is read as BF16, which holds every value of it.
+// meet only their own kind. F8 is read as BF16, which holds every value of it. With a gain, at least F32.
 Dtype common_dtype(const std::vector<Operand>& operands);
 
 // A pointer to elements [begin, begin + count) of `operand` (collapsed; logical row-major order) as `dtype`: into the
 // mapping where they lie contiguous in that type, else into `scratch`, which is filled.
-const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype, std::vector<char>& scratch);
+const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype,
+                std::vector<char>& scratch);
 
 }  // namespace weightkin

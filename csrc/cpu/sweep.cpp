@@ -88,9 +88,8 @@ void sweep(const SweepRequest& request, const SweepResult& result) {
         rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
             if (request.gram) table.gram[element](x, count, size, gram, sum);
             if (!request.difference) return;
-            each_pair(count, [&](int i, int j, int pair) {
-                table.difference[element](x[i], x[j], size, &difference[pair]);
-            });
+            each_pair(count,
+                      [&](int i, int j, int pair) { table.difference[element](x[i], x[j], size, &difference[pair]); });
             for (int i = 0; i < count; ++i) histograms[i].add(x[i], size, element);
         });
         if (request.gram && table.gram[element] != table.gram_wide[element] &&

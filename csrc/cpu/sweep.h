@@ -22,13 +22,13 @@ struct SweepRequest {
 
 // Outputs of B blocks of N operands, zero on entry; P = N (N - 1) / 2 pairs in the order (0,1), (0,2), ..., (1,2), ...
 struct SweepResult {
-    double* gram;             // [B, N, N] symmetric
-    double* sum;              // [B, N]
-    Difference* difference;   // [B, P]
-    std::int64_t* nans;       // [B, N]
-    std::int64_t* infinities; // [B, N]
-    double* quantile;         // [B, N]
-    std::int64_t* histogram;  // [N, kBins], over all blocks of the call
+    double* gram;              // [B, N, N] symmetric
+    double* sum;               // [B, N]
+    Difference* difference;    // [B, P]
+    std::int64_t* nans;        // [B, N]
+    std::int64_t* infinities;  // [B, N]
+    double* quantile;          // [B, N]
+    std::int64_t* histogram;   // [N, kBins], over all blocks of the call
 };
 
 // Integers get `difference.unequal` and nothing else.

@@ -20,7 +20,8 @@ void bind_io(py::module_& module) {
                         "Read-only mapping of a file. A fault while reading sets `faulted` and reads as zeros.")
         .def(py::init<const std::string&>(), py::arg("path"))
         .def("__len__", &Mapping::size)
-        .def_property_readonly("address", [](const Mapping& self) { return reinterpret_cast<std::uintptr_t>(self.data()); })
+        .def_property_readonly("address",
+                               [](const Mapping& self) { return reinterpret_cast<std::uintptr_t>(self.data()); })
         .def_property_readonly("faulted", &Mapping::faulted)
         .def("prefetch", &Mapping::prefetch, py::arg("begin"), py::arg("end"), py::call_guard<py::gil_scoped_release>())
         .def("release", &Mapping::release, py::arg("begin"), py::arg("end"), py::call_guard<py::gil_scoped_release>())

@@ -8,7 +8,8 @@
 namespace weightkin {
 
 // Reading past the end of a file that shrank, or from a failing disk, raises SIGBUS and would end the process. While a
-// Mapping lives, such a fault inside it puts zero pages there and sets `faulted()`: whoever read must ask it afterwards.
+// Mapping lives, such a fault inside it puts zero pages there and sets `faulted()`: whoever read must ask it
+// afterwards.
 class Mapping {
 public:
     explicit Mapping(const std::string& path);  // throws std::system_error

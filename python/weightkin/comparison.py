@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from . import __version__, _core, engine
 from .checkpoint import open_checkpoint
-from .errors import Interrupted, PlanError
+from .errors import Interrupted, PlanError, ResultsError
 from .ops import MAX_MODELS
 from .plan import Plan, make_plan
 from .relabelling import Relabellings
 from .results.collect import Sink, collect
-from .results.folder import SCHEMA_VERSION, SUMMARY, Results, atomic, load, prepare, strict_json
+from .results.folder import JOURNAL, SCHEMA_VERSION, SUMMARY, Results, atomic, load, prepare, strict_json
 from .results.journal import Journal
 from .results.summary import describe_models, numbers
 from .results.tables import SCHEMAS
@@ -128,7 +128,8 @@ def _finished(output: Path, key: str) -> Results:
     results = load(output)
     if results.summary.get("key") != key:
         hint = "give another folder: the models, the options or the program's version differ"
-        raise PlanError(f"{output}: holds the results of another comparison", hint)
+        raise ResultsError(f"{output}: holds the results of another comparison", hint)
+    (output / JOURNAL).unlink(missing_ok=True)  # of a run that was killed between its last two steps
     return results
 
 

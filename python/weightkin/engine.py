@@ -85,6 +85,11 @@ class _Machine:
         self._finish(unit.members, unit.views)
         return replace(found, lagged=statistic)
 
+    def check(self) -> None:
+        """Refuses everything computed if a file was written to meanwhile."""
+        for shards in self._shards:
+            shards.check()
+
     def _operands(self, unit: Unit) -> list[ops.Operand]:
         return [
             ops.Operand(self._shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides)
@@ -139,7 +144,10 @@ def run(
     upcoming = next(waiting, None)
     try:
         while upcoming is not None or pending:
-            while upcoming is not None and (not in_flight or in_flight + upcoming.nbytes <= window):
+            # Small slabs are counted too: what they find (histograms) is larger than what they read.
+            while upcoming is not None and (
+                not pending or (pending < window // SLAB and in_flight + upcoming.nbytes <= window)
+            ):
                 reading = readers.submit(machine.read, upcoming)
                 reading.add_done_callback(lambda done, slab=upcoming: sweep_when_read(slab, done))  # type: ignore[misc]
                 in_flight, pending = in_flight + upcoming.nbytes, pending + 1
@@ -155,6 +163,7 @@ def run(
             if sum(len(part.sum) for part in parts[unit.index].values()) == len(unit.bounds) - 1:
                 relabel_when_swept(unit, parts.pop(unit.index))
                 pending += 1
+        machine.check()
     finally:
         readers.shutdown(wait=True, cancel_futures=True)
         workers.shutdown(wait=True, cancel_futures=True)

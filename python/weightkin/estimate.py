@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import ops
 from .checkpoint.mapping import NUMPY_DTYPES
 from .comparison import open_models, usable_cores
 from .plan import BLOCK, Plan, make_plan
-from .results.summary import PairTotals, describe_models
+from .relabelling import ELEMENTS, Relabellings, null_axis
+from .results.coverage import Coverage
+from .results.summary import describe_models
+from .statistics.null import DRAWS
 from .view import FLOAT_DTYPES
 
 STORAGE_RATES = (1, 3, 7, 14)
 """GB/s: a network disk, and NVMe of PCIe 3, 4 and 5."""
-SECONDS = 0.2
-"""That the measurement takes."""
+SECONDS = 0.1
+"""That each of the two measurements takes."""
+CHANNELS = 1024
 
 
 @dataclass(frozen=True)
@@ -55,55 +60,83 @@ def estimate(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     threads: int | None = None,
+    null: int = DRAWS,
 ) -> Estimate:
     """Plans the comparison of all pairs of 2 to 16 checkpoints; no weight is read. Raises as `matrix` does."""
     plan = make_plan(open_models(paths), include, exclude)
     threads = threads or usable_cores()
-    rate = compute_rate(plan, threads)
-    seconds = {str(storage): plan.nbytes / min(rate, storage * 1e9) for storage in STORAGE_RATES}
+    in_memory = plan.nbytes / _sweep_rate(plan, threads) + _products(plan, null) / _product_rate(null, threads)
+    seconds = {str(rate): max(in_memory, plan.nbytes / (rate * 1e9)) for rate in STORAGE_RATES}
     models = describe_models(plan)
     for number, model in enumerate(models):
         model["bytes_to_read"] = sum(
-            view.nbytes for unit in plan.units for member, view in zip(unit.members, unit.views, strict=True)
+            view.nbytes
+            for unit in plan.units
+            for member, view in zip(unit.members, unit.views, strict=True)
             if member == number
-        )  # fmt: skip
+        )
     return Estimate(
-        models, plan.nbytes, len(plan.units), sum(len(unit.bounds) - 1 for unit in plan.units), threads, rate,
-        seconds | {"memory": plan.nbytes / rate}, _pairs(plan),
+        models, plan.nbytes, len(plan.units), sum(len(unit.bounds) - 1 for unit in plan.units), threads,
+        plan.nbytes / in_memory, seconds | {"memory": in_memory}, _pairs(plan),
     )  # fmt: skip
 
 
-def compute_rate(plan: Plan, threads: int) -> float:
-    """Bytes per second of random weights in memory, with the dtype and the number of members that most bytes have."""
+def _sweep_rate(plan: Plan, threads: int) -> float:
+    """Bytes per second of a sweep over random weights of the dtype and the number of members that most bytes have."""
     kinds: Counter[tuple[str, int]] = Counter()
     for unit in plan.units:
         dtype = unit.views[0].dtype if unit.views[0].dtype in FLOAT_DTYPES else "BF16"
         kinds[dtype, len(unit.members)] += unit.nbytes
     dtype, members = kinds.most_common(1)[0][0]
-    weights = np.random.default_rng(0).normal(scale=0.02, size=BLOCK).astype(np.float32).astype(NUMPY_DTYPES[dtype])
-    bounds = np.array([0, BLOCK])
+    weights, bounds = _weights(dtype, BLOCK), np.array([0, BLOCK])
+    return _rate(lambda operands: ops.sweep(operands, bounds), [weights] * members, threads) * members * weights.nbytes
 
-    def work(deadline: float) -> int:
-        operands = [ops.operand(weights.copy()) for _ in range(members)]
-        done = 0
-        while time.perf_counter() < deadline:
-            ops.sweep(operands, bounds)
-            done += members * weights.nbytes
-        return done
 
+def _products(plan: Plan, null: int) -> int:
+    """Products that the relabelled copies take, of all pairs and draws."""
+    relabellings, total = Relabellings(plan, null, seed=0), 0
+    for unit in plan.units:
+        if null_axis(unit) is not None:
+            pairs = len(unit.members) * (len(unit.members) - 1) // 2
+            total += min(ELEMENTS, unit.parameters) * relabellings.draws(unit.address.component) * pairs
+    return total
+
+
+def _product_rate(null: int, threads: int) -> float:
+    """Products per second of two bf16 matrices and their relabelled copies."""
+    weights = _weights("BF16", ELEMENTS).reshape(-1, CHANNELS)
+    lines, lags = np.arange(len(weights)), np.arange(max(null, 1) % CHANNELS, dtype=np.uint32)
+    calls = _rate(lambda operands: ops.lagged(operands, 1, lines, lags), [weights] * 2, threads)
+    return calls * weights.size * len(lags)
+
+
+def _weights(dtype: str, size: int) -> npt.NDArray[Any]:
+    draw = np.random.default_rng(0).normal(scale=0.02, size=size)
+    return draw.astype(np.float32).astype(NUMPY_DTYPES[dtype])
+
+
+def _rate(call: Callable[[list[ops.Operand]], object], arrays: Sequence[npt.NDArray[Any]], threads: int) -> float:
+    """Calls per second of all threads together, each on its own copies of `arrays`."""
     start = time.perf_counter()
+
+    def work() -> int:
+        operands, calls = [ops.operand(array.copy()) for array in arrays], 0
+        while calls == 0 or time.perf_counter() < start + SECONDS:
+            call(operands)
+            calls += 1
+        return calls
+
     with ThreadPoolExecutor(threads) as pool:
-        done = sum(pool.map(work, [start + SECONDS] * threads))
-    return done / (time.perf_counter() - start)
+        calls = sum(future.result() for future in [pool.submit(work) for _ in range(threads)])
+    return calls / (time.perf_counter() - start)
 
 
 def _pairs(plan: Plan) -> list[dict[str, Any]]:
-    totals = {(a, b): PairTotals(a, b) for a, b in plan.pairs}
+    totals = {pair: Coverage() for pair in plan.pairs}
     for unit in plan.units:
         for a, b, row in plan.compared(unit):
-            totals[a, b].parameters += row.parameters
-            totals[a, b].compared += row.parameters
+            totals[a, b].add(row)
     for (a, b), total in totals.items():
         for row in plan.untested(a, b):
-            total.add(row, None)
-    return [{"a": a, "b": b, "coverage": total.coverage()} for (a, b), total in totals.items()]
+            total.add(row)
+    return [{"a": a, "b": b, "coverage": total.to_dict()} for (a, b), total in totals.items()]

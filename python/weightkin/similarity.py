@@ -54,10 +54,12 @@ class PairSums:
             elements, product, *square, *total, product - uncorrelated, variance_a, variance_b, uncorrelated, *gaps
         )
 
+    @np.errstate(invalid="ignore")  # infinite tensors: inf - inf
     def pooled(self) -> PairSums:
         """One entry: the sum over all."""
         return PairSums(*(np.asarray(getattr(self, field.name)).sum(keepdims=True) for field in fields(self)))
 
+    @np.errstate(invalid="ignore")
     def without_each(self) -> PairSums:
         """Entry i: the sum over all but i."""
         parts = (np.asarray(getattr(self, field.name)) for field in fields(self))
@@ -154,5 +156,6 @@ def weighted_quantile(values: Array, counts: npt.NDArray[np.int64], fraction: fl
     values, last = values[order], np.cumsum(counts[order])
     position = fraction * float(last[-1] - 1)
     lower = int(np.floor(position))
-    low, high = (values[np.searchsorted(last, rank, side="right")] for rank in (lower, min(lower + 1, last[-1] - 1)))
-    return float(low + (position - lower) * (high - low))
+    ranks = lower, min(lower + 1, last[-1] - 1)
+    low, high = (float(values[np.searchsorted(last, rank, side="right")]) for rank in ranks)
+    return low + (position - lower) * (high - low)

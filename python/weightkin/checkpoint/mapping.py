@@ -58,17 +58,24 @@ class Shards:
         )
 
     def check(self) -> None:
-        """Raises `CheckpointError` if a mapped file shrank, so that some of the bytes read were not its own."""
+        """Raises `CheckpointError` if a mapped file shrank or changed, so that some of the bytes read were not its own."""
         for shard, mapping in list(self._mappings.items()):
+            path = self._checkpoint.shards[shard]
             if mapping.faulted:
-                raise CheckpointError(self._checkpoint.shards[shard], "the file shrank while it was being read")
+                raise CheckpointError(path, "the file shrank while it was being read")
+            self._check_stamp(shard, len(mapping))
 
     def _map(self, shard: int) -> Mapping:
         from .._core import Mapping  # built code: only what reads weights needs it
 
+        with reading(self._checkpoint.shards[shard]):
+            mapping = Mapping(str(self._checkpoint.shards[shard]))
+        self._check_stamp(shard, len(mapping))
+        return mapping
+
+    def _check_stamp(self, shard: int, mapped: int) -> None:
         path, stamp = self._checkpoint.shards[shard], self._checkpoint.stamps[shard]
         with reading(path):
-            status, mapping = os.stat(path), Mapping(str(path))
-        if (len(mapping), status.st_size, status.st_mtime_ns) != (stamp.size, stamp.size, stamp.mtime_ns):
+            status = os.stat(path)
+        if (mapped, status.st_size, status.st_mtime_ns) != (stamp.size, stamp.size, stamp.mtime_ns):
             raise CheckpointError(path, "the file changed while it was being read")
-        return mapping

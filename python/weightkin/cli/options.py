@@ -71,6 +71,7 @@ class RunOptions:
     dry_run: bool
     include: Sequence[str]
     exclude: Sequence[str]
+    null: int | None
     seed: int
     device: str
     threads: int | None
@@ -102,7 +103,11 @@ OPTIONS = {
     "exclude": _option(
         "--exclude", group="Selection", multiple=True, metavar="GLOB", help="Not these (repeatable)."
     ),
-    "seed": _option("--seed", group="Machine", type=int, default=0, show_default=True, help="Seed of what is random."),
+    "null": _option(
+        "--null", group="Statistics", type=click.IntRange(0), metavar="N",
+        help="Relabelled copies that the numbers are held against; 0: no p-values  [default: 256]",
+    ),
+    "seed": _option("--seed", group="Statistics", type=int, default=0, show_default=True, help="Seed of the copies."),
     "device": _option(
         "--device", group="Machine", default="auto", show_default=True, metavar="auto|cpu", callback=_device,
         help="Where to compute.",

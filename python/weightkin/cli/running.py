@@ -28,9 +28,17 @@ def run(function: Callable[..., Results], models: Sequence[str], options: RunOpt
             progress(what, done, total)
 
         results = function(
-            *models, output=options.output, resume=options.resume, threads=options.threads, memory=options.memory,
-            include=options.include, exclude=options.exclude, seed=options.seed, progress=on_progress,
-        )  # fmt: skip
+            *models,
+            output=options.output,
+            resume=options.resume,
+            threads=options.threads,
+            memory=options.memory,
+            include=options.include,
+            exclude=options.exclude,
+            seed=options.seed,
+            progress=on_progress,
+            **_null(options.null),
+        )
     if options.as_json:
         print_json(results.summary)
     else:
@@ -40,13 +48,14 @@ def run(function: Callable[..., Results], models: Sequence[str], options: RunOpt
 
 def dry_run(models: Sequence[str], options: RunOptions) -> None:
     """Prints what the same command would do without --dry-run."""
-    show_plan(models, options.include, options.exclude, options.threads, options.as_json, options.verbose)
+    show_plan(models, options.include, options.exclude, options.null, options.threads, options.as_json, options.verbose)
 
 
 def show_plan(
     models: Sequence[str],
     include: Sequence[str],
     exclude: Sequence[str],
+    null: int | None,
     threads: int | None,
     as_json: bool,
     verbose: bool,
@@ -54,13 +63,18 @@ def show_plan(
     """Prints the plan of a comparison of all pairs of `models`."""
     from ..estimate import estimate
 
-    found = estimate(models, include=include, exclude=exclude, threads=threads)
+    found = estimate(models, include=include, exclude=exclude, threads=threads, **_null(null))
     if as_json:
         print_json(found.to_dict())
         return
     from .views.plan import show_estimate
 
     show_estimate(stdout(), found, verbose)
+
+
+def _null(draws: int | None) -> dict[str, int]:
+    """The argument, left out to have its default: the constant lives where importing it takes long."""
+    return {} if draws is None else {"null": draws}
 
 
 def _say_where(results: Results, ran: bool, quiet: bool) -> None:

@@ -29,6 +29,8 @@ def _scaled(number: float, units: tuple[str, ...]) -> str:
 
 def duration(seconds: float) -> str:
     """ "0.24 s", "48 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 0.01:
+        return "<0.01 s"
     if seconds < 59.5:
         return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -62,6 +64,14 @@ def percent(fraction: float | None) -> str:
     if fraction < 0.0001:
         return "<0.01%"
     return f"{min(fraction, 0.9999):.2%}"
+
+
+def probability(value: float | None, extrapolated: bool) -> str:
+    """One digit and the power of ten; "~" where it is extrapolated beyond what the draws can show."""
+    if value is None:
+        return UNDEFINED
+    mark = "~" if extrapolated else ""
+    return f"{mark}{value:.2g}" if value >= 1e-3 else f"{mark}{value:.0e}" if value > 0 else f"{mark}0"
 
 
 def plural(number: int, noun: str) -> str:

@@ -86,6 +86,16 @@ class PairEvidence:
         statistic = self._sums.get(Place(*place))
         return None if statistic is None else evidence_of(statistic)
 
+    def layers(self, component: str, group: str) -> dict[int, float]:
+        """Pooled z of each layer of a group that has one."""
+        out = {}
+        for place in self._sums:
+            if place.level == "layer" and (place.component, place.group) == (component, group):
+                found = self.of(*place)
+                if found is not None and place.layer is not None:
+                    out[place.layer] = found.z
+        return out
+
     def records(self) -> Iterator[dict[str, Any]]:
         """Rows of `nulls`."""
         for place, statistic in self._sums.items():

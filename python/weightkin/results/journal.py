@@ -13,9 +13,8 @@ import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import fields
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
-
 import numpy as np
 import numpy.typing as npt
 
@@ -35,32 +34,34 @@ class Journal:
         self._places: dict[int, int] = {}
         self._path = path
         if path is None:
-            self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
+            self._file: FileIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed by close()
             return
         existed = path.exists()
         if existed and not resume:
             raise ResultsError(f"{path.parent}: holds an unfinished run", "add --resume to go on, or give another folder")
-        self._file = open(path, "r+b" if existed else "x+b")  # noqa: SIM115
+        self._file = _open(path, existed)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ResultsError(f"{path.parent}: another run is writing here") from None
-        if existed and self._recover(key):
-            return
-        self._write(key.encode())
+            self._recover(key.encode())
+        except ResultsError:
+            self.close()
+            raise
 
-    def _recover(self, key: str) -> bool:
-        """Finds the whole records and cuts off what a kill left of the last; False if not even the key is there."""
-        end, size = 0, os.fstat(self._file.fileno()).st_size
+    def _recover(self, key: bytes) -> None:
+        """Finds the whole records and cuts off what a kill left of the last; writes the key if not even that is there."""
+        first, size = _record(key), os.fstat(self._file.fileno()).st_size
+        head = self._file.read(len(first))
+        if not first.startswith(head):
+            hint = "give another folder: the models, the options or the program's version differ"
+            raise ResultsError(f"{self._path}: was written by another comparison, or is damaged", hint)
+        if head != first:
+            self._file.truncate(0)
+            self._write(key)
+            return
+        end = len(first)
         while (payload := self._read(end, size)) is not None:
-            if end == 0 and payload != key.encode():
-                hint = "give another folder: the models, the options or the program's version differ"
-                raise ResultsError(f"{self._path}: was written by another comparison", hint)
-            if end:
-                self._places[_UNIT.unpack_from(payload)[0]] = end
+            self._places[_UNIT.unpack_from(payload)[0]] = end
             end += _FRAME.size + len(payload)
         self._file.truncate(end)
-        return end > 0
 
     def _read(self, at: int, size: int) -> bytes | None:
         self._file.seek(at)
@@ -74,13 +75,18 @@ class Journal:
         return payload if zlib.crc32(payload) == checksum else None
 
     def _write(self, payload: bytes) -> int:
-        at = self._file.seek(0, os.SEEK_END)
+        """Appends a record; returns where it begins. Unbuffered, so that closing the file has nothing left to write."""
+        at: int = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(_record(payload))
         try:
-            self._file.write(_FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
-            where = self._path or "temporary folder"
-            raise ResultsError(f"{where}: cannot be written: {error.strerror}", "free some room, then add --resume") from None
+            if self._path is None:
+                hint = "free some room there, set TMPDIR, or give a folder for the results"
+                raise ResultsError(f"{tempfile.gettempdir()}: cannot be written: {error.strerror}", hint) from None
+            hint = "free some room, then add --resume"
+            raise ResultsError(f"{self._path}: cannot be written: {error.strerror}", hint) from None
         return at
 
     @property
@@ -110,7 +116,25 @@ class Journal:
         """Closes and deletes it: the run is finished."""
         self.close()
         if self._path is not None:
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)
+
+
+def _open(path: Path, existed: bool) -> FileIO:
+    """The locked file of a journal; raises `ResultsError`."""
+    try:
+        file = open(path, "r+b" if existed else "x+b", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ResultsError(f"{path.parent}: another run is writing here") from None
+    return file
+
+
+def _record(payload: bytes) -> bytes:
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 _LAST = {"histogram", "lagged"}

@@ -16,6 +16,7 @@ from ..schema import display_order
 from ..similarity import PairSums, magnitude_values, measures, pearson, weighted_quantile
 from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
+from .coverage import Coverage
 from .evidence import PairEvidence, described
 from .tables import COUNTS, PairSweep
 from .verdict import judge
@@ -64,39 +65,19 @@ class PairTotals:
     sums: list[PairSums] = field(default_factory=list)
     extremes: list[float] = field(default_factory=list)
     counts: list[list[int]] = field(default_factory=list)
-    parameters: int = 0
-    compared: int = 0
+    coverage: Coverage = field(default_factory=Coverage)
     identical: bool = True
-    untested: dict[tuple[str, str, str, str], list[int]] = field(default_factory=dict)
-    """component, group, role, reason -> tensors, parameters"""
 
     def add(self, row: Row, found: PairSweep | None) -> None:
-        self.parameters += row.parameters
+        self.coverage.add(row)
         if found is None:
-            place = (row.address.component, row.group, row.address.role, row.reason or "")
-            tally = self.untested.setdefault(place, [0, 0])
-            tally[0] += 1
-            tally[1] += row.parameters
             return
-        self.compared += row.parameters
         self.identical &= bool(found.identical)
         if found.unit.is_float:
             self.places.append((row.address.component, row.group, row.address.role))
             self.sums.append(found.whole)
             self.extremes.append(float(found.max_abs.max()))
             self.counts.append([int(counts.sum()) for counts in found.counts])
-
-    def coverage(self) -> dict[str, Any]:
-        """How much of the pair was compared, in parameters; every address counts once, at its larger size."""
-        untested = [
-            {"component": place[0], "group": place[1], "role": place[2], "reason": place[3], "tensors": tensors,
-             "parameters": parameters}
-            for place, (tensors, parameters) in sorted(self.untested.items(), key=lambda item: -item[1][1])
-        ]  # fmt: skip
-        fraction = self.compared / self.parameters if self.parameters else 0.0
-        return {
-            "parameters": self.parameters, "compared": self.compared, "fraction": fraction, "untested": untested,
-        }  # fmt: skip
 
     def level(self, level: str, names: tuple[str, ...], histograms: Histograms) -> list[dict[str, Any]]:
         """Tensors pooled by some of ("component", "group", "role"); each centred by its own mean (similarity.py).
@@ -115,7 +96,7 @@ class PairTotals:
             entry: dict[str, Any] = dict(zip(names, key, strict=True))
             entry |= {"tensors": len(rows), "parameters": int(pooled.elements[0])}
             entry |= {name: float(value[0]) for name, value in measures(pooled).items()}
-            entry["max_abs_difference"] = max(self.extremes[row] for row in rows)
+            entry["max_abs_difference"] = float(np.max([self.extremes[row] for row in rows]))  # NaN if one is
 
             def wanted(*place: str, key: tuple[str, ...] = key) -> bool:
                 return tuple(place[column] for column in columns) == key
@@ -165,10 +146,10 @@ def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotal
     """What the run found, as summary.json has it: per pair, and for one pair also at the top."""
     pairs = []
     for (a, b), total in totals.items():
-        entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage()}
+        entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage.to_dict()}
         for level, names in LEVELS.items():
             entry[f"{level}s"] = total.level(level, names, pooled)
-        judge(entry, [plan.models[model].checkpoint.name for model in (a, b)])
+        judge(entry, [plan.models[model].checkpoint.name for model in (a, b)], total.evidence)
         pairs.append(entry)
     if command == "compare":
         return {name: value for name, value in pairs[0].items() if name not in ("a", "b")}

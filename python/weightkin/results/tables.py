@@ -59,6 +59,7 @@ def pair_of(unit: Unit, a: int, b: int) -> int:
 class PairSweep:
     """One pair's view of a unit's sweep: sums per block, extremes and counts."""
 
+    @np.errstate(invalid="ignore")  # infinite blocks: inf - inf
     def __init__(self, unit: Unit, sweep: Sweep, a: int, b: int) -> None:
         i, j = unit.members.index(a), unit.members.index(b)
         pair = pair_of(unit, a, b)
@@ -72,7 +73,7 @@ class PairSweep:
         self.whole = PairSums.of(
             whole[0], whole[1], (whole[2], whole[3]), (whole[4], whole[5]), gaps.sum(axis=-1, keepdims=True)
         )
-        self.max_abs = sweep.max_abs[:, pair]
+        self.max_abs = np.where(np.isnan(gaps[0]), np.nan, sweep.max_abs[:, pair])  # the kernel leaves NaNs out
         self.quantiles = sweep.quantile[:, i], sweep.quantile[:, j]
         self.histograms = sweep.histogram[i], sweep.histogram[j]
         self.counts = [sweep.nans[:, i], sweep.nans[:, j], sweep.infinities[:, i], sweep.infinities[:, j]]
@@ -124,7 +125,8 @@ def block_columns(a: int, b: int, row: int, found: PairSweep) -> Mapping[str, An
     columns |= {"first": found.unit.bounds[:-1], "last": found.unit.bounds[1:]}
     columns |= measures(found.blocks) | {"max_abs_difference": found.max_abs}
     columns |= {"p99_a": found.quantiles[0], "p99_b": found.quantiles[1]}
-    columns["p99_difference"] = np.abs(found.quantiles[0] - found.quantiles[1])
+    with np.errstate(invalid="ignore"):  # infinite ones
+        columns["p99_difference"] = np.abs(found.quantiles[0] - found.quantiles[1])
     columns |= dict(zip(COUNTS, found.counts, strict=True))
     if not found.unit.is_float:
         unknown = np.full(size, np.nan)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..statistics.verdict import MATRIX_GROUPS, Evidence, component_verdict, group_verdict, relation
+from .evidence import PairEvidence
 
 WORDS = {
     "identical": "is identical",
@@ -17,20 +18,21 @@ WORDS = {
 }
 
 
-def judge(entry: dict[str, Any], names: Sequence[str]) -> None:
+def judge(entry: dict[str, Any], names: Sequence[str], pooled: PairEvidence) -> None:
     """Adds `verdict` to a pair's summary and to each of its groups. `names`: of models A and B."""
     by_component: dict[str, list[Evidence]] = {}
     for group in entry["groups"]:
-        by_component.setdefault(group["component"], []).append(_evidence(group))
+        by_component.setdefault(group["component"], []).append(_evidence(group, pooled))
     untested = {one["component"] for one in entry["coverage"]["untested"]}
     words = {
         component: component_verdict(groups, component not in untested) for component, groups in by_component.items()
     }
     for group in entry["groups"]:
-        evidence = _evidence(group)
+        evidence = _evidence(group, pooled)
         others = by_component[group["component"]]
         derived = any(one.positive for one in others if one.group in MATRIX_GROUPS)
         group["verdict"] = group_verdict(evidence, derived)
+        group["layers_without"] = evidence.clear_layers
     for component in sorted(untested - set(words)):
         words[component] = "not_tested"
     word = relation(words)
@@ -42,10 +44,11 @@ def judge(entry: dict[str, Any], names: Sequence[str]) -> None:
     }
 
 
-def _evidence(group: Mapping[str, Any]) -> Evidence:
+def _evidence(group: Mapping[str, Any], pooled: PairEvidence) -> Evidence:
     keys = ("component", "group", "tensors", "parameters", "pearson", "z", "p", "draws")
     values = {key: group[key] for key in keys} | {"p": group["p_rank"]}
-    return Evidence(**values, identical=group["changed_fraction"] == 0)
+    layers = pooled.layers(group["component"], group["group"])
+    return Evidence(**values, identical=group["changed_fraction"] == 0, layers=layers)
 
 
 def _how(entry: Mapping[str, Any], word: str) -> list[str]:
@@ -64,7 +67,7 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
         f"{percent(coverage['fraction'])} of the {coverage['parameters']:,} parameters of both were compared element by "
         f"element with their counterpart of the same name and layer."
     )
-    found = [group for group in tested if group["verdict"] in ("identical", "derived", "norms_only")]
+    found = [group for group in tested if group["verdict"] in ("identical", "derived", "partial", "norms_only")]
     if found:
         listed = ", ".join(_quantified(group) for group in found)
         sentences.append(f"Above every relabelling of the channels: {listed}.")
@@ -95,7 +98,8 @@ def _headline(a: str, b: str, word: str, words: Mapping[str, str]) -> str:
 def _quantified(group: Mapping[str, Any]) -> str:
     where = group["group"] if group["component"] == "text" else f"{group['component']} {group['group']}"
     pearson = "undefined" if group["pearson"] is None else f"{group['pearson']:.3f}"
-    return f"{where} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters)"
+    but = f", but not in layers {ranges(group['layers_without'])}" if group["layers_without"] else ""
+    return f"{where} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters{but})"
 
 
 def _left_out(untested: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -127,3 +131,14 @@ def percent(fraction: float) -> str:
     if 0.999 < fraction < 1:
         return "over 99.9 %"
     return f"{100 * fraction:.1f} %" if fraction < 1 else "All"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """0-3, 7, 9-10"""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

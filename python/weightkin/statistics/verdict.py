@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Word = Literal["identical", "derived", "partial", "norms_only", "no_evidence", "not_tested"]
@@ -26,6 +26,9 @@ Z_EMBEDDINGS = 10.0
 PEARSON = 0.01
 """Pooled Pearson that is worth a word. With 1e11 parameters any trifle is significant: this asks for an effect."""
 
+Z_LAYER_STRONG, Z_LAYER_CLEAR = 10.0, 3.0
+"""A group is derived in part if its strongest layer is beyond the first and some layer is below the second."""
+
 FEWEST_DRAWS = 19
 """With fewer draws not even p = 0.05 could be reached, so nothing is said."""
 
@@ -46,6 +49,8 @@ class Evidence:
     draws: int
     identical: bool
     """Every compared byte of the group."""
+    layers: Mapping[int, float] = field(default_factory=dict)
+    """Pooled z of each layer."""
 
     @property
     def tested(self) -> bool:
@@ -61,6 +66,13 @@ class Evidence:
         above_all = self.p <= 1 / (self.draws + 1) * (1 + 1e-9)
         return above_all and self.z >= threshold and (self.pearson or 0.0) >= PEARSON
 
+    @property
+    def clear_layers(self) -> list[int]:
+        """Layers that show nothing although others of the group show a lot; empty if the group is of one kind."""
+        if not self.positive or max(self.layers.values(), default=0.0) < Z_LAYER_STRONG:
+            return []
+        return sorted(layer for layer, z in self.layers.items() if z < Z_LAYER_CLEAR)
+
 
 def group_verdict(evidence: Evidence, matrices_derived: bool) -> Word:
     """`matrices_derived`: whether any matrix group of the component is positive; norms alone are `norms_only`."""
@@ -70,7 +82,9 @@ def group_verdict(evidence: Evidence, matrices_derived: bool) -> Word:
         return "no_evidence"
     if evidence.identical:
         return "identical"
-    return "norms_only" if evidence.group == "norms" and not matrices_derived else "derived"
+    if evidence.group == "norms" and not matrices_derived:
+        return "norms_only"
+    return "partial" if evidence.clear_layers else "derived"
 
 
 def component_verdict(groups: Sequence[Evidence], nothing_left_out: bool) -> Word:
@@ -86,7 +100,8 @@ def component_verdict(groups: Sequence[Evidence], nothing_left_out: bool) -> Wor
         return "no_evidence" if matrices else "not_tested"
     if nothing_left_out and all(one.identical for one in groups):
         return "identical"
-    return "derived" if len(positive) == len(matrices) else "partial"
+    whole = len(positive) == len(matrices) and not any(one.clear_layers for one in positive)
+    return "derived" if whole else "partial"
 
 
 def relation(components: Mapping[str, Word]) -> Word:

@@ -10,16 +10,17 @@ from ..running import show_plan
 
 @click.command(cls=Command, section="Compare models")
 @click.argument("models", nargs=-1, required=True, metavar="A B [C...]")
-@with_options("as_json", "include", "exclude", "threads", "verbose")
+@with_options("as_json", "include", "exclude", "null", "threads", "verbose")
 def command(
     models: tuple[str, ...],
     as_json: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    null: int | None,
     threads: int | None,
     verbose: bool,
 ) -> None:
     """Say what a comparison would read, and how long it may take."""
     if len(models) < 2:
         raise click.UsageError("give at least two models")
-    show_plan(models, include, exclude, threads, as_json, verbose)
+    show_plan(models, include, exclude, null, threads, as_json, verbose)

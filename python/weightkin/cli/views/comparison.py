@@ -12,7 +12,7 @@ from rich.text import Text
 from ...results import Results
 from ..text import coefficient, magnitude, percent, safe
 from .layers import show_layers
-from .measures import flags, show_measures
+from .measures import VERDICTS, flags, show_measures
 from .models import show_coverage, show_models
 from .tables import correlation, table
 
@@ -35,11 +35,10 @@ def show_comparison(console: Console, results: Results, verbose: bool) -> None:
         show_layers(console, tensors, [(entry["component"], entry["group"]) for entry in summary["groups"]])
     if verbose:
         _show_most_different(console, tensors)
-    found = list(remarks(summary))
-    if found:
+    for line in remarks(summary):
         console.print()
-    for line in found:
         console.print(line)
+    show_verdict(console, summary["verdict"])
 
 
 def remarks(summary: Mapping[str, Any]) -> Iterator[Text]:
@@ -47,21 +46,21 @@ def remarks(summary: Mapping[str, Any]) -> Iterator[Text]:
     fingerprints = {model["fingerprint"] for model in summary["models"]}
     if len(fingerprints) == 1:
         yield Text("A and B are the same files.", "bold")
-    elif summary.get("identical"):
-        yield Text("Every tensor of A is byte-identical in B.", "bold green")
-    uncompared = 1 - summary["coverage"]["fraction"]
-    if uncompared > 0.5:
-        yield Text(f"{percent(uncompared)} of the parameters were not compared: these numbers say nothing about them.")
     for name, entry in _uninformative(summary["groups"]):
         cosine, expected = coefficient(entry["cosine"]), coefficient(entry["cosine_if_uncorrelated"])
         line = (
             f"the cosine {cosine} says nothing: uncorrelated tensors with these means and deviations have {expected}."
         )
         yield Text.assemble((f"{name}: ", "bold yellow"), f"{line} Their Pearson is {coefficient(entry['pearson'])}.")
-    matrices = [entry["pearson"] for entry in summary["groups"] if entry["group"] != "norms"]
-    if matrices and all(abs(pearson or 0) < 0.05 for pearson in matrices):
-        line = "Weights at the same places do not correlate. That alone does not show that the models are independent:"
-        yield Text(f"{line} the same weights in another order look so too.")
+
+
+def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
+    """The words of a pair, and the statement that says what they rest on."""
+    how = f" ({', '.join(verdict['how'])})" if verdict["how"] else ""
+    words = f"{verdict['relation'].replace('_', ' ')}{how}"
+    console.print()
+    console.print(Text.assemble("Verdict: ", (words, VERDICTS.get(verdict["relation"], "yellow")), style="bold"))
+    console.print(Text(safe(verdict["statement"])))
 
 
 def _uninformative(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from ...results import Results
 from ..text import UNDEFINED, coefficient, labels, percent, safe
+from .measures import VERDICTS
 from .models import show_coverage, show_models
 from .tables import correlation, table, wanted_width
 
-Grid = Sequence[Sequence[float | None]]
+Grid = Sequence[Sequence[Any]]
+"""[N, N]; None where there is nothing"""
 GAP = 4
 """Columns between two tables side by side."""
 LONGEST_NAME = 24
@@ -30,6 +32,10 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
     coverage = _square(pairs, lambda pair: pair["coverage"]["fraction"], len(models))
     console.print(Text("Share of each pair's parameters that was compared", "bold"))
     console.print(_grid(console, names, coverage, lambda value: Text(percent(value))))
+    console.print()
+    console.print(Text("Verdicts", "bold"))
+    words = _square(pairs, lambda pair: pair["verdict"]["relation"], len(models))
+    console.print(_grid(console, names, words, _verdict))
     several = len({entry["component"] for entry in summary["matrices"]}) > 1
     for entry in summary["matrices"]:
         place = f"{entry['component']} {entry['group']}" if several else entry["group"]
@@ -53,6 +59,10 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
     console.print(Text(notes, "dim"))
 
 
+def _verdict(word: str) -> Text:
+    return Text(word.replace("_", " "), VERDICTS.get(word, "yellow"))
+
+
 def _cosines(entry: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> Grid:
     """Cosines above the diagonal; below it what they would be without any correlation."""
     place = entry["component"], entry["group"]
@@ -64,14 +74,14 @@ def _cosines(entry: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> Gr
     return cells
 
 
-def _square(pairs: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float], size: int) -> Grid:
-    cells: list[list[float | None]] = [[None] * size for _ in range(size)]
+def _square(pairs: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], Any], size: int) -> Grid:
+    cells: list[list[Any]] = [[None] * size for _ in range(size)]
     for pair in pairs:
         cells[pair["a"]][pair["b"]] = cells[pair["b"]][pair["a"]] = value(pair)
     return cells
 
 
-def _grid(console: Console, names: Sequence[str], cells: Grid, show: Callable[[float | None], Text]) -> RenderableType:
+def _grid(console: Console, names: Sequence[str], cells: Grid, show: Callable[[Any], Text]) -> RenderableType:
     """One table, or several of fewer columns each where all would not fit."""
     size = len(names)
     for step in range(size, 0, -1):
@@ -81,7 +91,7 @@ def _grid(console: Console, names: Sequence[str], cells: Grid, show: Callable[[f
     return pieces[0] if len(pieces) == 1 else Group(*pieces)
 
 
-def _piece(names: Sequence[str], cells: Grid, show: Callable[[float | None], Text], columns: Sequence[int]) -> Table:
+def _piece(names: Sequence[str], cells: Grid, show: Callable[[Any], Text], columns: Sequence[int]) -> Table:
     found = table([""], [str(column + 1) for column in columns])
     found.columns[0].no_wrap = True
     for i, name in enumerate(names):

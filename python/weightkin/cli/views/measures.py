@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..text import coefficient, count, magnitude, percent, safe
+from ..text import UNDEFINED, coefficient, count, magnitude, percent, probability, safe
 from .tables import correlation, table, wanted_width
 
 Entry = Mapping[str, Any]
@@ -27,17 +27,31 @@ def _number(key: str, form: Callable[[float | None], str | Text]) -> Callable[[E
     return lambda entry: form(entry[key])
 
 
+def _z(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:.1f}"
+
+
+def _p(entry: Entry) -> str:
+    return probability(entry["p_adjusted"], entry["p_extrapolated"])
+
+
 MEASURES = (
-    Measure("tensors", lambda entry: f"{entry['tensors']:,}", 3),
+    Measure("tensors", lambda entry: f"{entry['tensors']:,}", 6),
     Measure("params", lambda entry: count(entry["parameters"]), 0),
     Measure("cosine", _number("cosine", coefficient), 0),
     Measure("if uncorr", _number("cosine_if_uncorrelated", coefficient), 0, "the cosine that Pearson = 0 would give"),
     Measure("Pearson", _number("pearson", correlation), 0),
-    Measure("rel.L2 /A", _number("relative_l2_a", magnitude), 1, "|A-B| / |A|"),
-    Measure("rel.L2 /B", _number("relative_l2_b", magnitude), 2, "|A-B| / |B|"),
-    Measure("changed", _number("changed_fraction", percent), 0, "share of elements whose bits differ"),
-    Measure("p99 diff", _number("p99_difference", magnitude), 2, "difference of the 99th percentiles of |x|"),
+    Measure("z", lambda entry: _z(entry["z"]), 1, "deviations of the match from that of relabelled copies"),
+    Measure("p", _p, 2, "of z, adjusted (Holm); ~: beyond the rank of the copies, extrapolated"),
+    Measure("rel.L2 /A", _number("relative_l2_a", magnitude), 3, "|A-B| / |A|"),
+    Measure("rel.L2 /B", _number("relative_l2_b", magnitude), 5, "|A-B| / |B|"),
+    Measure("changed", _number("changed_fraction", percent), 2, "share of elements whose bits differ"),
+    Measure("p99 diff", _number("p99_difference", magnitude), 4, "difference of the 99th percentiles of |x|"),
 )
+
+
+VERDICTS = {"identical": "bold green", "derived": "bold green", "no_evidence": "dim", "not_tested": "dim"}
+"""Styles; all else is yellow."""
 
 
 def show_measures(console: Console, groups: Sequence[Entry], roles: Sequence[Entry]) -> None:
@@ -79,10 +93,12 @@ def _add(found: Table, name: Text, entry: Entry, shown: Sequence[Measure]) -> No
 
 
 def flags(entry: Entry) -> Text:
-    """What a reader must not overlook: identity, NaN, infinities."""
+    """The verdict on a group; and what a reader must not overlook: identity, NaN, infinities."""
     parts = []
     if entry["changed_fraction"] == 0:
         parts.append(("identical", "bold green"))
+    elif "verdict" in entry:
+        parts.append((entry["verdict"].replace("_", " "), VERDICTS.get(entry["verdict"], "yellow")))
     for kind, label in (("nans", "NaN"), ("infinities", "Inf")):
         for side in "ab":
             if entry[f"{kind}_{side}"]:

@@ -1,0 +1,41 @@
+"""How much of a pair is compared, in parameters, and why the rest is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..plan import Row
+
+
+@dataclass
+class Coverage:
+    """A tally of rows; every address counts once, at its larger size."""
+
+    parameters: int = 0
+    compared: int = 0
+    untested: dict[tuple[str, str, str, str], list[int]] = field(default_factory=dict)
+    """component, group, role, reason -> tensors, parameters"""
+
+    def add(self, row: Row) -> None:
+        """Counts one address of the pair."""
+        self.parameters += row.parameters
+        if row.unit is not None:
+            self.compared += row.parameters
+            return
+        place = (row.address.component, row.group, row.address.role, row.reason or "")
+        tally = self.untested.setdefault(place, [0, 0])
+        tally[0] += 1
+        tally[1] += row.parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `coverage` of summary.json; most parameters first."""
+        untested = [
+            dict(zip(("component", "group", "role", "reason"), place, strict=True))
+            | {"tensors": tensors, "parameters": parameters}
+            for place, (tensors, parameters) in sorted(self.untested.items(), key=lambda item: -item[1][1])
+        ]
+        fraction = self.compared / self.parameters if self.parameters else 0.0
+        return {
+            "parameters": self.parameters, "compared": self.compared, "fraction": fraction, "untested": untested,
+        }  # fmt: skip
