@@ -27,11 +27,13 @@ private:
     float* data_;
 };
 
+// Gains are left out: they scale channels, and balancing takes the scale of a channel away again.
 void read_line(const Operand& operand, std::size_t axis, std::int64_t line, std::vector<char>& scratch, float* to) {
     Operand one{operand.data, operand.dtype, {operand.shape[axis]}, {operand.strides[axis]}};
     for (std::size_t other = operand.shape.size(); other-- > 0;) {
         if (other == axis) continue;
-        one.data += line % operand.shape[other] * operand.strides[other];
+        const std::int64_t at = line % operand.shape[other];
+        one.data += (operand.rows && other == 0 ? operand.rows[at] : at) * operand.strides[other];
         line /= operand.shape[other];
     }
     const std::int64_t length = one.shape[0];

@@ -7,6 +7,17 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
+Operand = tuple[
+    Buffer,
+    int,
+    str,
+    Sequence[int],
+    Sequence[int],
+    npt.NDArray[np.int64] | None,
+    npt.NDArray[np.float32] | None,
+    int,
+]
+
 CHUNK: int
 MAX_ROWS: int
 BINS: int
@@ -37,7 +48,7 @@ class SweepArrays(TypedDict):
 def instruction_set() -> str: ...
 def use_instruction_set(name: str) -> None: ...
 def sweep(
-    operands: Sequence[tuple[Buffer, int, str, Sequence[int], Sequence[int]]],
+    operands: Sequence[Operand],
     bounds: Sequence[int] | npt.NDArray[np.int64],
     tile: int,
     gram: bool,
@@ -45,7 +56,7 @@ def sweep(
 ) -> SweepArrays: ...
 def read(buffer: Buffer, begin: int, end: int) -> int: ...
 def lagged(
-    operands: Sequence[tuple[Readable, int, str, Sequence[int], Sequence[int]]],
+    operands: Sequence[Operand],
     axis: int,
     lines: npt.NDArray[np.int64],
     lags: npt.NDArray[np.uint32],

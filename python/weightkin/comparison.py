@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def matrix(paths: Sequence[str | Path], **options: Any) -> Results:
     Options: `output`, a new folder for the results (None: in memory only); `resume`, to go on with the interrupted run
     in `output`; `threads` (default: every core this process may use); `memory`, bytes that may be mapped at a time;
     `include` and `exclude`, globs over roles and tensor names; `null`, how many relabellings of the second model the null
-    has (0: no evidence, similarities only); `seed`, of everything drawn at random; `progress`, a callback.
+    has (0: no evidence, similarities only); `canonical`, whether norm gains are folded into the matrices that read them; `seed`, of everything drawn at random; `progress`, a callback.
 
     Raises `CheckpointError`, `PlanError` or `ResultsError`, each one line.
     """
@@ -69,14 +69,16 @@ def run(
     exclude: Sequence[str] = (),
     seed: int = 0,
     null: int = DRAWS,
+    canonical: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Results:
     if not 2 <= len(paths) <= MAX_MODELS:
         raise PlanError(f"{len(paths)} models given: 2 to {MAX_MODELS} can be compared in one run")
     if resume and output is None:
         raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")
-    plan = make_plan(open_models(paths), include, exclude)
-    key = _key(command, plan, include, exclude, seed, null)
+    plan = make_plan(open_models(paths), include, exclude, canonical)
+    options = {"include": [*include], "exclude": [*exclude], "null": null, "canonical": canonical, "seed": seed}
+    key = _key(command, plan, options)
     threads = threads or usable_cores()
     journal_path = None
     if output is not None:
@@ -93,7 +95,8 @@ def run(
             sinks = {name: Sink(name, schema, output, stack) for name, schema in SCHEMAS.items()}
             totals, histograms = collect(plan, journal, {name: sink.write for name, sink in sinks.items()})
         summary = {
-            "schema_version": SCHEMA_VERSION, "command": command, "seed": seed, "argv": sys.argv[1:], "key": key,
+            "schema_version": SCHEMA_VERSION, "command": command, "seed": seed, "options": options,
+            "argv": sys.argv[1:], "key": key,
             "versions": {"weightkin": __version__, "python": sys.version.split()[0], "pyarrow": pa.__version__},
             "devices": [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}],
             "models": describe_models(plan), "tables": list(SCHEMAS),
@@ -117,11 +120,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _key(command: str, plan: Plan, include: Sequence[str], exclude: Sequence[str], seed: int, null: int) -> str:
+def _key(command: str, plan: Plan, options: Mapping[str, Any]) -> str:
     """What must be equal for a run to go on where another stopped."""
     models = [model.checkpoint.fingerprint() for model in plan.models]
-    parts = {"version": __version__, "command": command, "models": models, "seed": seed, "null": null}
-    return json.dumps(parts | {"include": list(include), "exclude": list(exclude), "isa": _core.instruction_set()})
+    isa = _core.instruction_set()
+    return json.dumps({"version": __version__, "command": command, "models": models, "isa": isa, **options})
 
 
 def _finished(output: Path, key: str) -> Results:

@@ -12,10 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
+import numpy as np
+import numpy.typing as npt
+
 from . import ops
 from .checkpoint.mapping import Shards
-from .plan import Plan, Unit
+from .plan import Plan
 from .relabelling import Relabellings
+from .units import Unit
 from .view import View
 
 SLAB = 16 << 20
@@ -66,6 +70,8 @@ class _Machine:
         self._relabellings = relabellings
 
     def read(self, slab: Slab) -> None:
+        if slab.unit.rows:  # scattered: to ask for the range around them would read much more than they are
+            return
         for model, view in zip(slab.unit.members, slab.views(), strict=True):
             begin, end = view.extent
             for at in range(begin, end, READ):
@@ -82,7 +88,7 @@ class _Machine:
         if relabelling is None:
             return found
         statistic = ops.lagged(self._operands(unit), relabelling.axis, relabelling.lines, relabelling.lags)
-        self._finish(unit.members, unit.views)
+        self._finish(unit.members, [slot.view for slot in unit.slots if slot.view is not None])
         return replace(found, lagged=statistic)
 
     def check(self) -> None:
@@ -91,10 +97,19 @@ class _Machine:
             shards.check()
 
     def _operands(self, unit: Unit) -> list[ops.Operand]:
+        none = (None,) * len(unit.members)
         return [
-            ops.Operand(self._shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides)
-            for model, view in zip(unit.members, unit.views, strict=True)
-        ]
+            ops.Operand(
+                self._shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides,
+                rows, None if gain is None else self._gain(model, gain), unit.gain_axis,
+            )
+            for model, view, rows, gain in zip(
+                unit.members, unit.views, unit.rows or none, unit.gains or none, strict=True
+            )
+        ]  # fmt: skip
+
+    def _gain(self, model: int, view: View) -> npt.NDArray[np.float32]:
+        return self._shards[model].array(view).astype(np.float32)
 
     def _finish(self, members: Sequence[int], views: Sequence[View]) -> None:
         """Gives the pages back, and refuses what was computed from a file that shrank meanwhile."""

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import combinations
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import PlanError
 from .schema import Address, Model, Slot
+from .schema.canonical import FOLDED, gains
+from .units import Unit, make_unit
 from .view import FLOAT_DTYPES, ITEM_SIZES, View
+from .vocabulary import Vocabulary, match_tokens, token_ids
 
-BLOCK = 1 << 20
-"""Elements that a block aims at: small enough to localise a change, large enough that tables stay small."""
+VOCABULARY_ROLES = ("embed", "unembed")
+"""Roles whose axis 0 is tokens."""
 
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One address in two or more models with one shape: read once, every pair of members compared."""
-
-    index: int
-    address: Address
-    group: str
-    axes: tuple[str, ...]
-    members: tuple[int, ...]
-    """Numbers of the models, ascending."""
-    slots: tuple[Slot, ...]
-    views: tuple[View, ...]
-    """As the slots', with axes in the order of storage where all members store them alike."""
-    bounds: npt.NDArray[np.int64]
-    """[B + 1]: block b is elements [bounds[b], bounds[b+1]) of each view; whole rows of axis 0."""
-
-    @property
-    def parameters(self) -> int:
-        return self.views[0].size
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes to read, of all members."""
-        return sum(view.nbytes for view in self.views)
-
-    @property
-    def is_float(self) -> bool:
-        return self.views[0].dtype in FLOAT_DTYPES
+Rows = Sequence[npt.NDArray[np.int64] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +48,10 @@ class Plan:
     models: tuple[Model, ...]
     units: tuple[Unit, ...]
     """In the order of the first member's bytes, so that storage sees sequential reads."""
-    excluded: frozenset[Address]
+    left_out: Mapping[Address, str]
+    """Addresses that are not compared by choice, and why."""
+    vocabularies: Mapping[tuple[int, int], Vocabulary]
+    """Of the pairs of models whose tokens are matched by string."""
 
     @cached_property
     def nbytes(self) -> int:
@@ -104,8 +81,8 @@ class Plan:
         return {slot.address: slot for slot in self.models[model].slots}
 
     def _reason(self, address: Address, a: Slot | None, b: Slot | None) -> str:
-        if address in self.excluded:
-            return "excluded"
+        if address in self.left_out:
+            return self.left_out[address]
         if a is None or b is None:
             return f"missing in {'A' if a is None else 'B'}"
         for slot in (a, b):
@@ -117,29 +94,77 @@ class Plan:
         return f"dtype {a.view.dtype} against {b.view.dtype}" if a.view.size else "no elements"
 
 
-def make_plan(models: Sequence[Model], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Plan:
-    """Pairs the parts of 2 to 16 models by address and shape.
+def make_plan(
+    models: Sequence[Model], include: Sequence[str] = (), exclude: Sequence[str] = (), canonical: bool = False
+) -> Plan:
+    """Pairs the parts of 2 to 16 models by address and shape, and tokens of different vocabularies by string.
 
-    `include` and `exclude` are globs over role names and raw tensor names. Raises `PlanError` if a glob matches nothing
-    or if no two models have anything in common that can be compared.
+    `include` and `exclude` are globs over role names and raw tensor names. `canonical` folds norm gains into the matrices
+    that read them. Raises `PlanError` if a glob matches nothing or if no two models have anything in common that can be
+    compared, `CheckpointError` if a tokenizer.json is damaged.
     """
     slots: dict[Address, dict[int, Slot]] = defaultdict(dict)
     for number, model in enumerate(models):
         for slot in model.slots:
             slots[slot.address][number] = slot
-    excluded = _excluded(slots, include, exclude)
-    groups = [
-        (address, members)
-        for address, owners in slots.items()
-        if address not in excluded
-        for members in _comparable(owners)
-    ]
+    left_out = dict.fromkeys(_excluded(slots, include, exclude), "excluded")
+    folded = [gains(model) if canonical else {} for model in models]
+    left_out |= {norm.address: FOLDED for found in folded for norm, _ in found.values()}
+    vocabularies = _vocabularies(models)
+    groups: list[tuple[Address, dict[int, Slot], Rows]] = []
+    for address, owners in slots.items():
+        if address not in left_out:
+            by_token = vocabularies and address.role in VOCABULARY_ROLES
+            found = _by_token(owners, vocabularies) if by_token else ((each, ()) for each in _comparable(owners))
+            groups += [(address, members, rows) for members, rows in found]
     if not groups:
         names = ", ".join(model.checkpoint.name for model in models)
         hint = "`weightkin inspect MODEL` lists what each one holds"
         raise PlanError(f"nothing to compare: {names} share no tensor of one role (or name) and shape", hint)
     groups.sort(key=lambda group: _place(group[1]))
-    return Plan(tuple(models), tuple(_unit(i, *group) for i, group in enumerate(groups)), excluded)
+    units = [
+        make_unit(index, address, members, rows, _gains_of(address, members, folded))
+        for index, (address, members, rows) in enumerate(groups)
+    ]
+    return Plan(tuple(models), tuple(units), left_out, vocabularies)
+
+
+def _gains_of(
+    address: Address, members: Mapping[int, Slot], folded: Sequence[Mapping[Address, tuple[Slot, str]]]
+) -> dict[int, tuple[View, str]]:
+    out = {}
+    for number in members:
+        if address in folded[number]:
+            norm, axis = folded[number][address]
+            assert norm.view is not None
+            out[number] = norm.view, axis
+    return out
+
+
+def _vocabularies(models: Sequence[Model]) -> dict[tuple[int, int], Vocabulary]:
+    """Of each pair of models with a tokenizer each, unless the two give every token the same id."""
+    ids = [token_ids(model.checkpoint) for model in models]
+    out = {}
+    for a, b in combinations(range(len(models)), 2):
+        left, right = ids[a], ids[b]
+        if left is not None and right is not None and left != right:
+            out[a, b] = match_tokens(left, right)
+    return out
+
+
+def _by_token(
+    owners: Mapping[int, Slot], vocabularies: Mapping[tuple[int, int], Vocabulary]
+) -> Iterator[tuple[dict[int, Slot], Rows]]:
+    """Every pair on its own: rows of shared tokens where the vocabularies differ, all rows in order where they do not."""
+    for a, b in combinations(sorted(owners), 2):
+        pair = {a: owners[a], b: owners[b]}
+        left, right = owners[a].view, owners[b].view
+        if left is None or right is None or (a, b) not in vocabularies:
+            yield from ((members, ()) for members in _comparable(pair))
+        elif left.shape[1:] == right.shape[1:] and not any(slot.untested for slot in pair.values()):
+            rows = vocabularies[a, b].within(left.shape[0], right.shape[0]).rows
+            if len(rows[0]):
+                yield pair, rows
 
 
 def _excluded(
@@ -157,7 +182,7 @@ def _excluded(
     return frozenset(set(slots) - kept | set().union(*map(matching, exclude)))
 
 
-def _comparable(owners: dict[int, Slot]) -> Iterator[dict[int, Slot]]:
+def _comparable(owners: Mapping[int, Slot]) -> Iterator[dict[int, Slot]]:
     """The owners of one address, by what can meet element by element: shape, and kind of number."""
     kinds: dict[object, dict[int, Slot]] = defaultdict(dict)
     for number, slot in owners.items():
@@ -167,29 +192,8 @@ def _comparable(owners: dict[int, Slot]) -> Iterator[dict[int, Slot]]:
     return (members for members in kinds.values() if len(members) > 1)
 
 
-def _place(members: dict[int, Slot]) -> tuple[int, int, int]:
+def _place(members: Mapping[int, Slot]) -> tuple[int, int, int]:
     first = min(members)
     view = members[first].view
     assert view is not None
     return first, view.shard, view.offset
-
-
-def _unit(index: int, address: Address, members: dict[int, Slot]) -> Unit:
-    numbers = tuple(sorted(members))
-    slots = tuple(members[number] for number in numbers)
-    views = [slot.view for slot in slots if slot.view is not None]
-    axes = slots[0].axes
-    orders = {tuple(np.argsort([-stride for stride in view.strides], kind="stable").tolist()) for view in views}
-    if len(orders) == 1:
-        order = orders.pop()
-        views, axes = [view.permute(order) for view in views], tuple(axes[axis] for axis in order)
-    snap = max(slot.snap for slot in slots) if axes == slots[0].axes else 1
-    return Unit(index, address, slots[0].group, axes, numbers, slots, tuple(views), block_bounds(views[0].shape, snap))
-
-
-def block_bounds(shape: Sequence[int], snap: int = 1) -> npt.NDArray[np.int64]:
-    """Block boundaries in elements: about `BLOCK` each, whole rows of axis 0, a multiple of `snap` rows if those fit."""
-    rows, row = (shape[0], prod(shape[1:])) if len(shape) > 1 else (prod(shape), 1)
-    step = max(1, BLOCK // row)
-    step -= step % snap if step >= snap else 0
-    return np.append(np.arange(0, rows, step, dtype=np.int64), rows) * row

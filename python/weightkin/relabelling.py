@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .plan import Plan, Unit
+from .plan import Plan
 from .statistics.null import draw_lags, draw_lines
+from .units import Unit
 
 EXCHANGEABLE = ("residual", "neuron", "rank", "expert")
 """Axes whose entries training from a random initialisation treats alike, in order of preference.

@@ -20,13 +20,17 @@ class Coverage:
     def add(self, row: Row) -> None:
         """Counts one address of the pair."""
         self.parameters += row.parameters
-        if row.unit is not None:
-            self.compared += row.parameters
+        if row.unit is None:
+            self._leave_out(row, row.reason or "", 1, row.parameters)
             return
-        place = (row.address.component, row.group, row.address.role, row.reason or "")
-        tally = self.untested.setdefault(place, [0, 0])
-        tally[0] += 1
-        tally[1] += row.parameters
+        self.compared += row.unit.parameters
+        if row.unit.parameters < row.parameters:
+            self._leave_out(row, "token of one vocabulary only", 0, row.parameters - row.unit.parameters)
+
+    def _leave_out(self, row: Row, reason: str, tensors: int, parameters: int) -> None:
+        tally = self.untested.setdefault((row.address.component, row.group, row.address.role, reason), [0, 0])
+        tally[0] += tensors
+        tally[1] += parameters
 
     def to_dict(self) -> dict[str, Any]:
         """The `coverage` of summary.json; most parameters first."""

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..plan import Unit
 from ..statistics.null import extrapolated_p, rank_p, standardise, z_score
+from ..units import Unit
 
 Array = npt.NDArray[np.float64]
 

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from io import FileIO
 from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ResultsError
 from ..ops import Sweep
-from ..plan import Unit
+from ..units import Unit
 
 _FRAME = struct.Struct("<QI")
 _UNIT = struct.Struct("<Q")

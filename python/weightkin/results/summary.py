@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops import QUANTILE, Sweep
-from ..plan import Plan, Row, Unit
+from ..plan import Plan, Row
 from ..schema import display_order
 from ..similarity import PairSums, magnitude_values, measures, pearson, weighted_quantile
 from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
+from ..units import Unit
 from .coverage import Coverage
 from .evidence import PairEvidence, described
 from .tables import COUNTS, PairSweep
@@ -149,6 +150,11 @@ def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotal
         entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage.to_dict()}
         for level, names in LEVELS.items():
             entry[f"{level}s"] = total.level(level, names, pooled)
+        if (a, b) in plan.vocabularies:
+            found = plan.vocabularies[a, b]
+            entry["vocabulary"] = {
+                "tokens_a": found.tokens[0], "tokens_b": found.tokens[1], "shared": found.shared, "same_id": found.same_id,
+            }  # fmt: skip
         judge(entry, [plan.models[model].checkpoint.name for model in (a, b)], total.evidence)
         pairs.append(entry)
     if command == "compare":

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from ..ops import QUANTILE, Sweep
-from ..plan import Row, Unit
+from ..plan import Row
 from ..similarity import PairSums, magnitude_values, measures, pearson, weighted_quantile
 from ..statistics.vectors import correlation_z
+from ..units import Unit
 from .evidence import NULLS
 
 MEASURES = [
@@ -83,7 +84,7 @@ class PairSweep:
     def code(self) -> str:
         """The dtype whose codes the histograms count: that in which the members met (csrc/cpu/operand.h)."""
         dtypes = {"BF16" if view.dtype.startswith("F8") else view.dtype for view in self.unit.views}
-        return dtypes.pop() if len(dtypes) == 1 else "F32"
+        return "F32" if len(dtypes) > 1 or any(gain is not None for gain in self.unit.gains) else dtypes.pop()
 
 
 def _quantile(counts: np.ndarray[Any, np.dtype[np.int64]], code: str) -> float:

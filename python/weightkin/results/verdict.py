@@ -75,7 +75,7 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     if clear:
         listed = ", ".join(_quantified(group) for group in clear)
         sentences.append(f"Within what relabelled copies give, or too small to name: {listed}.")
-    sentences += _left_out(coverage["untested"])
+    sentences += _left_out(coverage["untested"], a, b)
     sentences.append(_alternatives(word))
     return " ".join(sentences)
 
@@ -98,16 +98,17 @@ def _headline(a: str, b: str, word: str, words: Mapping[str, str]) -> str:
 def _quantified(group: Mapping[str, Any]) -> str:
     where = group["group"] if group["component"] == "text" else f"{group['component']} {group['group']}"
     pearson = "undefined" if group["pearson"] is None else f"{group['pearson']:.3f}"
-    but = f", but not in layers {ranges(group['layers_without'])}" if group["layers_without"] else ""
+    but = f", but not in {layers_text(group['layers_without'])}" if group["layers_without"] else ""
     return f"{where} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters{but})"
 
 
-def _left_out(untested: Sequence[Mapping[str, Any]]) -> list[str]:
+def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str]:
     if not untested:
         return []
     reasons: dict[str, int] = {}
     for one in untested:
-        reasons[one["reason"]] = reasons.get(one["reason"], 0) + one["parameters"]
+        reason = {"missing in A": f"missing in {a}", "missing in B": f"missing in {b}"}.get(one["reason"], one["reason"])
+        reasons[reason] = reasons.get(reason, 0) + one["parameters"]
     listed = ", ".join(f"{reason} ({count:,} parameters)" for reason, count in sorted(reasons.items(), key=lambda r: -r[1]))
     return [f"Not tested: {listed}."]
 
@@ -133,12 +134,13 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %" if fraction < 1 else "All"
 
 
-def ranges(numbers: Sequence[int]) -> str:
-    """0-3, 7, 9-10"""
+def layers_text(numbers: Sequence[int]) -> str:
+    """layer 5; layers 0-3, 7, 9-10"""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    listed = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"layer{'s' if len(numbers) > 1 else ''} {listed}"

@@ -11,13 +11,13 @@ from ..similarity import Array, PairSums
 
 
 def jackknife(sums: PairSums, measure: Callable[[PairSums], Array], confidence: float = 0.95) -> tuple[float, float]:
-    """Delete-one-group jackknife interval of a pooled measure; `sums` has one entry per group (at least 2, else NaN).
+    """Delete-one-group jackknife interval of a pooled measure; `sums` has one entry per group (at least 3, else NaN).
 
     Groups need not be alike in size; elements within one may depend on each other (Efron & Stein 1981). Student's t with
     one degree of freedom less than there are groups.
     """
     groups = len(sums.elements)
-    if groups < 2:
+    if groups < 3:  # two points give a t with one degree of freedom, which says nothing
         return float("nan"), float("nan")
     estimate = float(measure(sums.pooled())[0])
     left_out = measure(sums.without_each())
