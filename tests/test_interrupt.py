@@ -15,7 +15,7 @@ import weightkin as package
 from commands import COMMAND, weightkin
 from folders import write_checkpoint
 
-EXPERTS = 1500
+EXPERTS = 800
 FEW_DRAWS = ("--null", "19")
 
 

@@ -23,7 +23,7 @@ from .results.collect import Sink, collect
 from .results.folder import JOURNAL, SCHEMA_VERSION, SUMMARY, Results, atomic, load, prepare, strict_json
 from .results.journal import Journal
 from .results.summary import describe_models, numbers
-from .results.tables import SCHEMAS
+from .results.tables import schemas
 from .schema import Model, resolve
 from .statistics.null import DRAWS
 
@@ -92,14 +92,14 @@ def run(
         throughput = _sweep(plan, journal, relabellings, threads, memory or engine.WINDOW, progress)
         progress("writing", plan.nbytes, plan.nbytes)
         with ExitStack() as stack:
-            sinks = {name: Sink(name, schema, output, stack) for name, schema in SCHEMAS.items()}
+            sinks = {name: Sink(name, schema, output, stack) for name, schema in schemas(len(paths)).items()}
             totals, histograms = collect(plan, journal, {name: sink.write for name, sink in sinks.items()})
         summary = {
             "schema_version": SCHEMA_VERSION, "command": command, "seed": seed, "options": options,
             "argv": sys.argv[1:], "key": key,
             "versions": {"weightkin": __version__, "python": sys.version.split()[0], "pyarrow": pa.__version__},
             "devices": [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}],
-            "models": describe_models(plan), "tables": list(SCHEMAS),
+            "models": describe_models(plan), "tables": list(sinks),
             **numbers(command, plan, totals, histograms), "throughput": throughput,
         }  # fmt: skip
         summary = strict_json(summary)

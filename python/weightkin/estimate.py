@@ -16,7 +16,7 @@ import numpy.typing as npt
 from . import ops
 from .checkpoint.mapping import NUMPY_DTYPES
 from .comparison import open_models, usable_cores
-from .plan import BLOCK, Plan, make_plan
+from .plan import Plan, make_plan
 from .relabelling import ELEMENTS, Relabellings, null_axis
 from .results.coverage import Coverage
 from .results.summary import describe_models
@@ -27,7 +27,8 @@ STORAGE_RATES = (1, 3, 7, 14)
 """GB/s: a network disk, and NVMe of PCIe 3, 4 and 5."""
 SECONDS = 0.1
 """That each of the two measurements takes."""
-CHANNELS = 1024
+SAMPLE, CHANNELS = 1 << 20, 1024
+"""Elements that a measured sweep takes at a time, and of a row of what is relabelled."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _sweep_rate(plan: Plan, threads: int) -> float:
         dtype = unit.views[0].dtype if unit.views[0].dtype in FLOAT_DTYPES else "BF16"
         kinds[dtype, len(unit.members)] += unit.nbytes
     dtype, members = kinds.most_common(1)[0][0]
-    weights, bounds = _weights(dtype, BLOCK), np.array([0, BLOCK])
+    weights, bounds = _weights(dtype, SAMPLE), np.array([0, SAMPLE])
     return _rate(lambda operands: ops.sweep(operands, bounds), [weights] * members, threads) * members * weights.nbytes
 
 

@@ -65,6 +65,14 @@ class Relabellings:
         return Relabelling(axis, lags, draw_lines(lines, max(1, ELEMENTS // extent), self._seed, unit.address))
 
 
+def largest_statistic(unit: Unit) -> float:
+    """The statistic of a unit's tensor with itself: one per channel, or 1 for a vector (csrc/cpu/lagged.h)."""
+    axis = null_axis(unit)
+    assert axis is not None
+    extent = unit.views[0].shape[axis]
+    return float(extent) if unit.parameters > extent else 1.0
+
+
 def null_axis(unit: Unit) -> int | None:
     """Number of the axis that is relabelled. An axis that occurs twice (mtp.eh_proj) would have to turn in both places."""
     if not unit.is_float:

@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..plan import Plan
+from ..relabelling import largest_statistic
 from ..statistics.multiplicity import benjamini_hochberg
-from .evidence import NULLS, PairEvidence
+from .evidence import NULLS, Found, PairEvidence
 from .folder import atomic
 from .journal import Journal
 from .summary import Histograms, PairTotals
 from .tables import BLOCKS, TENSORS, PairSweep, block_columns, pair_of, tensor_record, to_table
+from .triples import TRIPLES, triples
 
 BATCH = 1 << 16
 """Rows that are held before they are handed on."""
@@ -49,7 +51,7 @@ def collect(
 ) -> tuple[dict[tuple[int, int], PairTotals], Histograms]:
     """Writes the rows of all tables; returns each pair's totals and the pooled histograms."""
     evidence = {pair: PairEvidence(*pair) for pair in plan.pairs}
-    found = {pair: _tensor_evidence(plan, journal, pair, evidence[pair]) for pair in plan.pairs}
+    found = _tensor_evidence(plan, journal, evidence)
     totals = {pair: PairTotals(*pair, evidence[pair]) for pair in plan.pairs}
     histograms = Histograms()
     records: list[dict[str, Any]] = []
@@ -84,20 +86,28 @@ def collect(
             records.append(tensor_record(a, b, row, None))
         flush(BATCH)
         write["nulls"](pa.Table.from_pylist(list(evidence[a, b].records()), NULLS))
+    if len(plan.models) > 2:
+        write["triples"](pa.Table.from_pylist(list(triples(evidence)), TRIPLES))
     flush(0)
     return totals, histograms
 
 
 def _tensor_evidence(
-    plan: Plan, journal: Journal, pair: tuple[int, int], evidence: PairEvidence
-) -> dict[int, dict[str, Any]]:
-    """z and p of each unit of a pair; adjusting p for their number needs all of them before the first row is written."""
-    found = {}
+    plan: Plan, journal: Journal, evidence: Mapping[tuple[int, int], PairEvidence]
+) -> dict[tuple[int, int], dict[int, dict[str, Any]]]:
+    """z and p of each unit, by pair; adjusting p for the number of tensors needs all before the first row is written."""
+    found: dict[tuple[int, int], dict[int, Found]] = {pair: {} for pair in evidence}
     for unit in plan.units:
-        if pair[0] in unit.members and pair[1] in unit.members:
-            one = evidence.add(unit, journal.lagged(unit)[pair_of(unit, *pair)])
-            if one is not None:
-                found[unit.index] = one
+        lagged = journal.lagged(unit)
+        if lagged.shape[1]:
+            for a, b, _ in plan.compared(unit):
+                one = evidence[a, b].add(unit, lagged[pair_of(unit, a, b)], largest_statistic(unit))
+                if one is not None:
+                    found[a, b][unit.index] = one
+    return {pair: _adjusted(units) for pair, units in found.items()}
+
+
+def _adjusted(found: Mapping[int, Found]) -> dict[int, dict[str, Any]]:
     adjusted = benjamini_hochberg(np.array([one.p for one in found.values()]))
     return {
         index: {"z": one.z, "p": one.p, "p_adjusted": float(p), "draws": one.draws}

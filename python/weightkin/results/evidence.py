@@ -59,10 +59,11 @@ class PairEvidence:
     a: int
     b: int
     _sums: dict[Place, Array] = field(default_factory=dict)
+    _aligned: dict[Place, Array] = field(default_factory=dict)
     _tensors: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, unit: Unit, statistic: Array) -> Found | None:
-        """Takes in one tensor's statistic and returns its own evidence."""
+    def add(self, unit: Unit, statistic: Array, scale: float) -> Found | None:
+        """Takes in one tensor's statistic and returns its own evidence. `scale`: the statistic of a tensor with itself."""
         found = evidence_of(statistic)
         if found is None:
             return None
@@ -75,11 +76,20 @@ class PairEvidence:
                 places.append(Place("component", component))
             if layer is not None:
                 places.append(Place("layer", component, unit.group, None, layer))
-        row = standardise(statistic)
+        row, aligned = standardise(statistic), statistic / scale
         for place in places:
             self._sums[place] = self._sums[place] + row if place in self._sums else row
+            self._aligned[place] = self._aligned[place] + aligned if place in self._aligned else aligned
             self._tensors[place] += 1
         return found
+
+    def groups(self) -> list[Place]:
+        """The groups that have a null."""
+        return [place for place in self._sums if place.level == "group"]
+
+    def aligned(self, place: Place) -> Array | None:
+        """[1 + R]: mean over tensors of the cosine of matching channels (vectors: of ranks), observed and at each draw."""
+        return self._aligned[place] / self._tensors[place] if place in self._aligned else None
 
     def of(self, *place: Any) -> Found | None:
         """Pooled evidence of a `Place`."""

@@ -101,14 +101,17 @@ class Journal:
 
     def sweep(self, unit: Unit) -> Sweep:
         """The numbers of a finished unit."""
-        payload = self._read(self._places[unit.index], 1 << 62)
-        if payload is None:
-            raise ResultsError(f"{self._path}: changed while it was in use")
-        return _unpack(payload[_UNIT.size :], len(unit.bounds) - 1, len(unit.members))
+        return _unpack(self._payload(unit), len(unit.bounds) - 1, len(unit.members))
 
     def lagged(self, unit: Unit) -> npt.NDArray[np.float64]:
         """[P, 1 + R]: only the null's statistic of a finished unit."""
-        return self.sweep(unit).lagged
+        return _unpack_lagged(self._payload(unit), len(unit.members))
+
+    def _payload(self, unit: Unit) -> bytes:
+        payload = self._read(self._places[unit.index], 1 << 62)
+        if payload is None:
+            raise ResultsError(f"{self._path}: changed while it was in use")
+        return payload[_UNIT.size :]
 
     def close(self) -> None:
         self._file.close()
@@ -138,24 +141,30 @@ def _record(payload: bytes) -> bytes:
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
-_LAST = {"histogram", "lagged"}
+_APART = {"histogram", "lagged"}
 
 
 def _pack(sweep: Sweep) -> bytes:
-    """Arrays in the order of Sweep's fields; the histogram as its bins that are not empty."""
-    arrays = [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name not in _LAST]
+    """The null with its width, then arrays in the order of Sweep's fields, then the bins that are not empty."""
+    arrays = [_UNIT.pack(sweep.lagged.shape[1]), sweep.lagged.tobytes()]
+    arrays += [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name not in _APART]
     for counts in sweep.histogram:
         bins = np.flatnonzero(counts)
         arrays += [_UNIT.pack(len(bins)), bins.astype(np.uint16).tobytes(), counts[bins].tobytes()]
-    arrays.append(sweep.lagged.tobytes())
     return b"".join(arrays)
+
+
+def _unpack_lagged(payload: bytes, members: int) -> npt.NDArray[np.float64]:
+    pairs, (width,) = members * (members - 1) // 2, _UNIT.unpack_from(payload)
+    return np.frombuffer(payload, "<f8", pairs * width, _UNIT.size).reshape(pairs, width)
 
 
 def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
     pairs = members * (members - 1) // 2
     shapes: dict[str, Sequence[int]] = dict.fromkeys(("sum_abs", "sum_square", "max_abs", "unequal"), (blocks, pairs))
     shapes |= {"gram": (blocks, members, members)}
-    arrays, at = {}, 0
+    lagged = _unpack_lagged(payload, members)
+    arrays, at = {}, _UNIT.size + lagged.nbytes
 
     def take(dtype: str, shape: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
         nonlocal at
@@ -164,7 +173,7 @@ def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
         return array
 
     for field in fields(Sweep):
-        if field.name not in _LAST:
+        if field.name not in _APART:
             kind = "<i8" if field.name in {"unequal", "nans", "infinities"} else "<f8"
             arrays[field.name] = take(kind, shapes.get(field.name, (blocks, members)))
     histogram = np.zeros((members, 1 << 15), np.int64)
@@ -173,5 +182,4 @@ def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
         at += _UNIT.size
         bins = take("<u2", (size,))
         counts[bins] = take("<i8", (size,))
-    lagged = np.frombuffer(payload, "<f8", offset=at).reshape(pairs, -1) if pairs else np.empty((0, 0))
     return Sweep(**arrays, histogram=histogram, lagged=lagged)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
 from ..units import Unit
 from .coverage import Coverage
-from .evidence import PairEvidence, described
+from .evidence import PairEvidence, Place, described
 from .tables import COUNTS, PairSweep
 from .verdict import judge
 
@@ -108,6 +108,8 @@ class PairTotals:
             entry["identical_fraction"] = 1 - entry["changed_fraction"]
             entry["pearson_low"], entry["pearson_high"] = jackknife(sums.take(rows), pearson)
             entry |= described(self.evidence.of(level, *key), entry.get("group", ""))
+            aligned = self.evidence.aligned(Place(level, *key))
+            entry["aligned_cosine"] = None if aligned is None else float(aligned[0])
             totals = np.array([self.counts[row] for row in rows]).sum(axis=0)
             out.append(entry | dict(zip(COUNTS, (int(total) for total in totals), strict=True)))
         adjusted = holm(np.array([np.nan if entry["p"] is None else entry["p"] for entry in out]))

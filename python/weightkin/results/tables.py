@@ -14,6 +14,7 @@ from ..similarity import PairSums, magnitude_values, measures, pearson, weighted
 from ..statistics.vectors import correlation_z
 from ..units import Unit
 from .evidence import NULLS
+from .triples import TRIPLES
 
 MEASURES = [
     "cosine", "pearson", "cosine_if_uncorrelated", "relative_l2_a", "relative_l2_b", "mean_abs_difference",
@@ -44,7 +45,12 @@ BLOCKS = pa.schema(
 """`row` is the row in `tensors`; elements [first, last) of it, in row-major order of the compared view."""
 
 
-SCHEMAS = {"tensors": TENSORS, "blocks": BLOCKS, "nulls": NULLS}
+
+
+def schemas(models: int) -> dict[str, pa.Schema]:
+    """The tables of a comparison of so many models."""
+    triples = {"triples": TRIPLES} if models > 2 else {}
+    return {"tensors": TENSORS, "blocks": BLOCKS, "nulls": NULLS, **triples}
 
 
 def pair_index(members: int, i: int, j: int) -> int:
