@@ -15,7 +15,7 @@ import weightkin as package
 from commands import COMMAND, weightkin
 from folders import write_checkpoint
 
-EXPERTS = 800
+EXPERTS = 400
 FEW_DRAWS = ("--null", "19")
 
 

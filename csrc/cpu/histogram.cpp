@@ -1,5 +1,6 @@
 #include "histogram.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -17,24 +18,28 @@ double bin_value(std::size_t bin, Element element) {
 
 }  // namespace
 
-Histogram::Histogram() : even_(kBins), odd_(kBins) {}
+Histogram::Histogram() {
+    for (std::vector<std::uint32_t>& table : tables_) table.resize(kBins);
+}
 
 void Histogram::add(const void* row, std::size_t count, Element element) {
     const char* from = static_cast<const char*>(row);
     if (element == kBf16 || element == kF16) {
+        std::uint32_t *t0 = tables_[0].data(), *t1 = tables_[1].data(), *t2 = tables_[2].data(),
+                      *t3 = tables_[3].data();
         std::size_t i = 0;
         for (; i + 4 <= count; i += 4) {
             std::uint64_t codes;
             std::memcpy(&codes, from + 2 * i, 8);
-            ++even_[codes & 0x7fff];
-            ++odd_[(codes >> 16) & 0x7fff];
-            ++even_[(codes >> 32) & 0x7fff];
-            ++odd_[(codes >> 48) & 0x7fff];
+            ++t0[codes & 0x7fff];
+            ++t1[(codes >> 16) & 0x7fff];
+            ++t2[(codes >> 32) & 0x7fff];
+            ++t3[(codes >> 48) & 0x7fff];
         }
         for (; i < count; ++i) {
             std::uint16_t code;
             std::memcpy(&code, from + 2 * i, 2);
-            ++even_[code & 0x7fff];
+            ++t0[code & 0x7fff];
         }
         return;
     }
@@ -49,7 +54,7 @@ void Histogram::add(const void* row, std::size_t count, Element element) {
         }
         infinities_ += std::isinf(value);
         nans_ += std::isnan(value);
-        ++even_[(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16) & 0x7fff];
+        ++tables_[0][(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16) & 0x7fff];
     }
 }
 
@@ -57,15 +62,15 @@ Census Histogram::close(double fraction, Element element, std::int64_t* counts) 
     const std::size_t infinity = element == kF16 ? 0x7c00 : 0x7f80;
     Census out{nans_, infinities_, 0};
     std::int64_t total = 0;
+    std::vector<std::uint32_t>& merged = tables_[0];
     for (std::size_t bin = 0; bin < kBins; ++bin) {
-        const std::int64_t here = std::int64_t(even_[bin]) + odd_[bin];
-        counts[bin] += here;
-        even_[bin] = static_cast<std::uint32_t>(here);  // the merged count, for the walk below
-        total += here;
-        if (element == kBf16 || element == kF16) {
-            if (bin == infinity) out.infinities += here;
-            if (bin > infinity) out.nans += here;
-        }
+        merged[bin] += tables_[1][bin] + tables_[2][bin] + tables_[3][bin];
+        counts[bin] += merged[bin];
+        total += merged[bin];
+    }
+    if (element == kBf16 || element == kF16) {
+        out.infinities = merged[infinity];
+        for (std::size_t bin = infinity + 1; bin < kBins; ++bin) out.nans += merged[bin];
     }
     const double position = fraction * static_cast<double>(total - 1);
     const auto lower_rank = static_cast<std::int64_t>(std::floor(position));
@@ -73,16 +78,15 @@ Census Histogram::close(double fraction, Element element, std::int64_t* counts) 
     double lower = 0, upper = 0;
     std::size_t bin = kBins;
     while (bin > 0 && below > lower_rank) {
-        below -= even_[--bin];
-        if (even_[bin] == 0) continue;
-        if (below <= lower_rank + 1 && lower_rank + 1 < below + even_[bin]) upper = bin_value(bin, element);
+        below -= merged[--bin];
+        if (merged[bin] == 0) continue;
+        if (below <= lower_rank + 1 && lower_rank + 1 < below + merged[bin]) upper = bin_value(bin, element);
         if (below <= lower_rank) lower = bin_value(bin, element);
     }
     if (lower_rank + 1 >= total) upper = lower;
     out.quantile = out.nans ? std::numeric_limits<double>::quiet_NaN()
                             : lower + (position - static_cast<double>(lower_rank)) * (upper - lower);
-    std::fill(even_.begin(), even_.end(), 0);
-    std::fill(odd_.begin(), odd_.end(), 0);
+    for (std::vector<std::uint32_t>& table : tables_) std::fill(table.begin(), table.end(), 0u);
     nans_ = infinities_ = 0;
     return out;
 }

@@ -24,7 +24,7 @@ public:
     Census close(double fraction, Element element, std::int64_t* counts);
 
 private:
-    std::vector<std::uint32_t> even_, odd_;  // two tables: a run of equal codes does not wait for its own stores
+    std::vector<std::uint32_t> tables_[4];  // several: a run of equal codes does not wait for its own stores
     std::int64_t infinities_ = 0, nans_ = 0;
 };
 

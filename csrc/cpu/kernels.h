@@ -37,6 +37,7 @@ struct Kernels {
     GramKernel gram[kElements];       // sums within 5e-7 * sum |x y|: short runs of float32 (float64 for F32, F64)
     GramKernel gram_wide[kElements];  // float64 throughout: where cancellation or range would break that bound
     DifferenceKernel difference[kElements];
+    DifferenceKernel difference_wide[kElements];  // float64: where a difference overflows float32
     LaggedKernel lagged;
     std::size_t lanes;  // floats of a vector
     ReadKernel read;    // XOR of all bytes: the roof that the benchmarks measure against

@@ -31,6 +31,7 @@ const Kernels WEIGHTKIN_KERNELS = {
     {gram<kBf16, float>, gram<kF16, float>, gram<kF32, double>, gram<kF64, double>},
     {gram<kBf16, double>, gram<kF16, double>, gram<kF32, double>, gram<kF64, double>},
     {difference<kBf16, float>, difference<kF16, float>, difference<kF32, double>, difference<kF64, double>},
+    {difference<kBf16, double>, difference<kF16, double>, difference<kF32, double>, difference<kF64, double>},
     lagged,
     kLanes<float>,
     read,

@@ -63,43 +63,58 @@ std::int64_t count_unequal(const char* x, const char* y, std::size_t count, std:
     return out;
 }
 
+// Redoes in float64 what float32 lanes could not hold. `gram` is null if it was not asked for.
+void widen(Rows& rows, std::int64_t begin, std::int64_t end, Element element, int count, double* gram, double* sum,
+           std::vector<Difference>& difference) {
+    const Kernels& table = kernels();
+    if (gram && table.gram[element] != table.gram_wide[element] &&
+        needs_float64(gram, sum, count, static_cast<double>(end - begin))) {
+        std::fill_n(gram, count * count, 0.0);
+        std::fill_n(sum, count, 0.0);
+        rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
+            table.gram_wide[element](x, count, size, gram, sum);
+        });
+    }
+    const auto overflowed = [](const Difference& one) { return std::isinf(one.max_abs); };
+    if (std::any_of(difference.begin(), difference.end(), overflowed)) {
+        std::fill(difference.begin(), difference.end(), Difference{});
+        rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
+            each_pair(count, [&](int i, int j, int pair) {
+                table.difference_wide[element](x[i], x[j], size, &difference[static_cast<std::size_t>(pair)]);
+            });
+        });
+    }
+}
+
 }  // namespace
 
 void sweep(const SweepRequest& request, const SweepResult& result) {
     const int count = static_cast<int>(request.operands.size()), pairs = count * (count - 1) / 2;
     const Dtype dtype = common_dtype(request.operands);
+    const auto element = static_cast<Element>(dtype);  // if it is no integer
     const Kernels& table = kernels();
     Rows rows(request, dtype);
     std::vector<Histogram> histograms(request.difference && !is_integer(dtype) ? count : 0);
     for (std::size_t block = 0; block + 1 < request.bounds.size(); ++block) {
         const std::int64_t begin = request.bounds[block], end = request.bounds[block + 1];
-        Difference* difference = result.difference + block * pairs;
-        if (is_integer(dtype)) {
-            rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
+        double *gram = result.gram + block * count * count, *sum = result.sum + block * count;
+        std::vector<Difference> difference(static_cast<std::size_t>(pairs));
+        rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
+            if (is_integer(dtype)) {
                 each_pair(count, [&](int i, int j, int pair) {
                     difference[pair].unequal += count_unequal(static_cast<const char*>(x[i]),
                                                               static_cast<const char*>(x[j]), size, item_size(dtype));
                 });
-            });
-            continue;
-        }
-        const auto element = static_cast<Element>(dtype);
-        double *gram = result.gram + block * count * count, *sum = result.sum + block * count;
-        rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
+                return;
+            }
             if (request.gram) table.gram[element](x, count, size, gram, sum);
             if (!request.difference) return;
             each_pair(count,
                       [&](int i, int j, int pair) { table.difference[element](x[i], x[j], size, &difference[pair]); });
             for (int i = 0; i < count; ++i) histograms[i].add(x[i], size, element);
         });
-        if (request.gram && table.gram[element] != table.gram_wide[element] &&
-            needs_float64(gram, sum, count, static_cast<double>(end - begin))) {
-            std::fill_n(gram, count * count, 0.0);
-            std::fill_n(sum, count, 0.0);
-            rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
-                table.gram_wide[element](x, count, size, gram, sum);
-            });
-        }
+        if (!is_integer(dtype)) widen(rows, begin, end, element, count, request.gram ? gram : nullptr, sum, difference);
+        std::copy(difference.begin(), difference.end(), result.difference + block * pairs);
         each_pair(count, [&](int i, int j, int) { gram[j * count + i] = gram[i * count + j]; });
         for (std::size_t i = 0; i < histograms.size(); ++i) {
             const Census census = histograms[i].close(request.fraction, element, result.histogram + i * kBins);

@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
-HIDDEN, LAYERS, VOCABULARY = 256, 4, 1024
+HIDDEN, LAYERS, VOCABULARY = 256, 3, 1024
 HEADS, KEY_VALUE_HEADS, HEAD_DIM = 8, 2, 32
-EXPERTS, WIDTH = 8, 96
+EXPERTS, WIDTH = 8, 64
 
 CONFIG = {
     "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "hidden_size": HIDDEN,

@@ -23,7 +23,7 @@ Rows = npt.NDArray[np.float32]
 def unit_rows(rows: Array | Rows) -> Rows:
     """Each row of norm 1; a zero row stays zero."""
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 0).astype(np.float32)
+    return np.asarray(np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 0), np.float32)
 
 
 def assigned_cosine(scores: npt.NDArray[np.floating]) -> float:

@@ -24,12 +24,19 @@ from .share import coverage
 from .subject import KEY_VALUE, ROUTER, Claim, Subject, component_of
 
 
-def claims(paths: Sequence[str | Path], *, exclude: Sequence[str] = (), **options: Any) -> Results:
+def claims(
+    paths: Sequence[str | Path],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    progress: comparison.Progress = lambda *_: None,
+    **options: Any,
+) -> Results:
     """Recomputes the published derivation analyses on the first two models, each beside its corrected counterpart.
 
-    Of two models it reads norms, key, value and router; of three or more everything, because the question whether A and B
-    are closer than either is to a third model is asked of every group. `exclude`: globs over roles and tensor names that
-    are not read. Options: `output`, `resume`, `threads`, `memory`, `seed`, `null` and `progress`, as of `matrix`.
+    Unless `include` says otherwise, it reads norms, key, value and router of two models, and everything of three or more,
+    because whether A and B are closer than either is to a third model is asked of every group. Options: `output`,
+    `resume`, `threads`, `memory`, `seed` and `null`; all of them as of `matrix`.
 
     The results are those of `matrix`, with `claims` in the summary (each with `name`, `source`, `published_style`,
     `corrected`, `why`; the middle two are None if the models leave nothing to recompute) and the table `claims_layers`.
@@ -38,11 +45,12 @@ def claims(paths: Sequence[str | Path], *, exclude: Sequence[str] = (), **option
     if len(paths) < 2:
         raise PlanError(f"{len(paths)} models given: the published analyses compare two or more")
     plan = make_plan(comparison.open_models(paths))
-    include = selection(plan)
-    component = component_of(make_plan(plan.models, include, exclude) if include or exclude else plan)
-    results = comparison.run("claims", paths, include=include, exclude=exclude, **options)
+    include = include or selection(plan)
+    component = component_of(make_plan(plan.models, include, exclude, options.get("canonical", False)))
+    results = comparison.run("claims", paths, include=include, exclude=exclude, progress=progress, **options)
     if "claims" in results.summary:  # of a finished run that was resumed
         return results
+    progress("recomputing the analyses", plan.nbytes, plan.nbytes)
     subject = Subject(plan.models, component, results)
     shuffled, routers = shuffled_cosines(subject), assign_routers(subject)
     found = [

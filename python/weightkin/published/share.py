@@ -12,7 +12,8 @@ from .subject import Claim, Subject
 
 def coverage(subject: Subject, plan: Plan) -> Claim:
     """From headers alone. `plan`: of everything that the models hold."""
-    tally, groups = Coverage(), defaultdict(lambda: [0, 0])
+    tally = Coverage()
+    groups: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     rows = [row for unit in plan.units for a, b, row in plan.compared(unit) if (a, b) == (0, 1)]
     for row in [*rows, *plan.untested(0, 1)]:
         tally.add(row)

@@ -40,7 +40,9 @@ def component_of(plan: Plan) -> str:
     }
     if not shared:
         a, b = (model.checkpoint.name for model in plan.models[:2])
-        hint = "the published analyses compare norm gains of layers; `weightkin compare` says what else these models share"
+        hint = (
+            "the published analyses compare norm gains of layers; `weightkin compare` says what else these models share"
+        )
         raise PlanError(f"{a} and {b} have no norms in common that can be compared (same role, layer and width)", hint)
     return min(shared, key=lambda component: display_order([component]))
 
