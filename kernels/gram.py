@@ -11,6 +11,7 @@ from .chunks import CHUNK, CODES, ELEMENTS, add_chunks, widen
 
 MAX_ROWS = 16
 _THREADS = tl.constexpr(128)
+_BATCH = tl.constexpr(16)
 
 
 @triton.jit
@@ -23,12 +24,11 @@ def _in_thread(x, RUN: tl.constexpr):
 
 
 @triton.jit
-def _load(rows, strides, ROW: tl.constexpr, at, size, ELEMENT: tl.constexpr, WIDE: tl.constexpr, RAGGED: tl.constexpr):
-    pointer = rows[ROW] + at * strides[ROW]
+def _load(row, stride, at, size, ELEMENT: tl.constexpr, WIDE: tl.constexpr, RAGGED: tl.constexpr):
     if RAGGED:
-        code = tl.load(pointer, at < size, other=0)
+        code = tl.load(row + at * stride, at < size, other=0)
     else:
-        code = tl.load(pointer)
+        code = tl.load(row + at * stride)
     x = widen(code, ELEMENT)
     if WIDE:
         x = x.to(tl.float64)
@@ -36,48 +36,40 @@ def _load(rows, strides, ROW: tl.constexpr, at, size, ELEMENT: tl.constexpr, WID
 
 
 @triton.jit
-def _tile(rows, strides, size, start, out, I0: tl.constexpr, I1: tl.constexpr, J0: tl.constexpr, J1: tl.constexpr,
-          ROWS: tl.constexpr, ELEMENT: tl.constexpr, WIDE: tl.constexpr, RAGGED: tl.constexpr, RUN: tl.constexpr):
-    lane = tl.arange(0, _THREADS * RUN)
-    zero = tl.zeros((_THREADS,), tl.float64 if WIDE else tl.float32)
-    products = ()
-    sums = ()
-    for i in tl.static_range(I0, I1):
-        sums = sums + (zero,)
-        for j in tl.static_range(i if I0 == J0 else J0, J1):
-            products = products + (zero,)
-    for segment in range(0, CHUNK, _THREADS * RUN):
-        at = start + segment + lane
-        left = ()
-        for i in tl.static_range(I0, I1):
-            left = left + (_load(rows, strides, i, at, size, ELEMENT, WIDE, RAGGED),)
-        right = ()
-        if I0 == J0:
-            right = left
-        else:
-            for j in tl.static_range(J0, J1):
-                right = right + (_load(rows, strides, j, at, size, ELEMENT, WIDE, RAGGED),)
-        more = ()
-        moresums = ()
-        for i in tl.static_range(I0, I1):
-            moresums = moresums + (sums[i - I0] + _in_thread(left[i - I0], RUN),)
-            for j in tl.static_range(i if I0 == J0 else J0, J1):
-                more = more + (products[len(more)] + _in_thread(left[i - I0] * right[j - J0], RUN),)
-        products = more
-        sums = moresums
-    for i in tl.static_range(I0, I1):
-        if I0 == J0:
-            tl.store(out + i * (ROWS + 1) + ROWS, tl.sum(sums[i - I0].to(tl.float64)))
-        for j in tl.static_range(i if I0 == J0 else J0, J1):
-            total = tl.sum(products[0].to(tl.float64))
-            products = products[1:]
-            tl.store(out + i * (ROWS + 1) + j, total)
-            tl.store(out + j * (ROWS + 1) + i, total)
+def _stack(parts, BATCH: tl.constexpr):
+    """A tuple of BATCH [THREADS] -> [THREADS, BATCH]."""
+    for _ in tl.static_range(BATCH.bit_length() - 1):
+        joined = ()
+        for k in tl.static_range(len(parts) // 2):
+            joined = joined + (tl.join(parts[k], parts[k + len(parts) // 2]),)
+        parts = joined
+    return tl.reshape(parts[0], (parts[0].shape[0], BATCH))
 
 
 @triton.jit
 def _gram_kernel(rows, strides, size, first, parts, ROWS: tl.constexpr, ELEMENT: tl.constexpr, WIDE: tl.constexpr, RAGGED: tl.constexpr, RUN: tl.constexpr):
     chunk = first + tl.program_id(0).to(tl.int64)
-    out = parts + chunk * (ROWS * (ROWS + 1))
+    ENTRIES: tl.constexpr = ROWS * (ROWS + 3) // 2
+    BATCHES: tl.constexpr = (ENTRIES + _BATCH - 1) // _BATCH
+    out = parts + chunk * (BATCHES * _BATCH)
     start = chunk * CHUNK
-    _tile(rows, strides, size, start, out, 0, ROWS, 0, ROWS, ROWS, ELEMENT, WIDE, RAGGED, RUN)
+    lane = tl.arange(0, _THREADS * RUN)
+    zero = tl.zeros((_THREADS,), tl.float64 if WIDE else tl.float32)
+    sums = ()
+    for _ in tl.static_range(BATCHES * _BATCH):
+        sums = sums + (zero,)
+    for segment in range(0, CHUNK, _THREADS * RUN):
+        at = start + segment + lane
+        x = ()
+        more = ()
+        for i in tl.static_range(ROWS):
+            x = x + (_load(rows[i], strides[i], at, size, ELEMENT, WIDE, RAGGED),)
+            more = more + (sums[len(more)] + _in_thread(x[i], RUN),)
+            for j in tl.static_range(i + 1):
+                more = more + (sums[len(more)] + _in_thread(x[i] * x[j], RUN),)
+        for _ in tl.static_range(BATCHES * _BATCH - ENTRIES):
+            more = more + (zero,)
+        sums = more
+    for batch in tl.static_range(BATCHES):
+        total = tl.sum(_stack(sums[batch * _BATCH:batch * _BATCH + _BATCH], _BATCH).to(tl.float64), 0)
+        tl.store(out + batch * _BATCH + tl.arange(0, _BATCH), total)

@@ -70,8 +70,9 @@ def probability(value: float | None, extrapolated: bool) -> str:
     """One digit and the power of ten; "~" where it is extrapolated beyond what the draws can show."""
     if value is None:
         return UNDEFINED
-    mark = "~" if extrapolated else ""
-    return f"{mark}{value:.2g}" if value >= 1e-3 else f"{mark}{value:.0e}" if value > 0 else f"{mark}0"
+    if value < 1e-99:
+        return "<1e-99"
+    return ("~" if extrapolated else "") + (f"{value:.2g}" if value >= 1e-3 else f"{value:.0e}")
 
 
 def plural(number: int, noun: str) -> str:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Console, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ...results import Results
-from ..text import UNDEFINED, coefficient, probability, safe
-from .claims_tables import LETTERS, show_coverage_claim, show_metrics, show_third_model
+from ..text import UNDEFINED, coefficient, plural, probability, safe
+from .claims_tables import INDENT, LETTERS, indented, show_coverage_claim, show_metrics, show_third_model
 from .models import show_models
-from .tables import correlation, wanted_width
+from .tables import correlation, table, wanted_width
 
 Values = Mapping[str, Any]
 Lines = list[tuple[str, str | Text]]
-"""What is measured, and its value."""
+"""What is measured, and its value. Short enough that both halves stand side by side in 80 columns."""
+Half = tuple[str, Lines]
 
-GAP = 3
+PUBLISHED, CORRECTED = "as published", "corrected"
 
 
 def show_claims(console: Console, results: Results, verbose: bool) -> None:
@@ -33,105 +33,95 @@ def show_claims(console: Console, results: Results, verbose: bool) -> None:
         console.print(Text.assemble((f"{number}  {title}", "bold cyan"), (f"  ({safe(claim['source'])})", "dim")))
         if claim["published_style"] is not None:
             show(console, claim, verbose)
-        console.print(Padding(Text(safe(claim["why"]), "italic"), (0, 0, 0, 3)))
+        indented(console, Text(safe(claim["why"]), "italic"))
 
 
-def _beside(lines: Callable[[Values, Values], tuple[Lines, Lines]]) -> Callable[..., None]:
+def _beside(lines: Callable[[Values, Values], tuple[Half, Half]]) -> Callable[..., None]:
     """Shows what `lines` makes of both halves of a claim: side by side, or below each other where that is too wide."""
 
     def show(console: Console, claim: Values, _: bool) -> None:
-        halves = lines(claim["published_style"], claim["corrected"])
-        found = [_half(title, half) for title, half in zip(("as published", "corrected"), halves, strict=True)]
-        both = Table.grid(padding=(0, GAP))
+        found = [_table(*half) for half in lines(claim["published_style"], claim["corrected"])]
+        both = Table.grid(padding=(0, INDENT))
         both.add_row(*found)
-        fits = wanted_width(console, both) + GAP <= console.width
-        for part in [both] if fits else found:
-            console.print(Padding(part, (0, 0, 0, GAP)))
+        for part in [both] if wanted_width(console, both) <= console.width else found:
+            indented(console, part)
 
     return show
 
 
-def _half(title: str, lines: Lines) -> RenderableType:
-    found = Table(box=None, header_style="dim", pad_edge=False)
-    found.add_column(title, overflow="fold")
-    found.add_column("", justify="right", no_wrap=True)
+def _table(title: str, lines: Lines) -> Table:
+    found = table([title], [""])
     for what, value in lines:
         found.add_row(Text(safe(what)), value)
     return found
 
 
-def _same_layer(published: Values, corrected: Values) -> tuple[Lines, Lines]:
-    chosen = _listed(published["chosen_layers"])
+def _same_layer(published: Values, corrected: Values) -> tuple[Half, Half]:
     left: Lines = [(f"cosine, {published['tensors']} norms", coefficient(published["cosine"]))]
     left += [(f"  {role}", coefficient(value)) for role, value in published["cosine_by_role"].items()]
-    left.append((f"{published['chosen_role']} of layers {chosen}", coefficient(published["cosine_chosen"])))
-    left.append(("  the same with layer 0", coefficient(published["cosine_chosen_and_layer_0"])))
+    chosen = f"{published['chosen_role']}, {plural(len(published['chosen_layers']), 'layer')}"
+    left.append((chosen, coefficient(published["cosine_chosen"])))
+    left.append(("  and layer 0", coefficient(published["cosine_chosen_and_layer_0"])))
     right: Lines = [("cosine if uncorrelated", coefficient(corrected["cosine_if_uncorrelated"]))]
     for entry in corrected["roles"]:
         right.append((f"  {entry['role']}", coefficient(entry["cosine_if_uncorrelated"])))
     right.append(("Pearson", correlation(corrected["pearson"])))
-    return left, [*right, *_evidence(corrected)]
+    return (PUBLISHED, left), (CORRECTED, [*right, *_evidence(corrected)])
 
 
-def _baseline(published: Values, corrected: Values) -> tuple[Lines, Lines]:
-    lag = corrected["lag"]
-    left: Lines = [(f"across models, layers {_listed(published['layers'])}", coefficient(published["cosine_across"]))]
-    right: Lines = [("across models, layers 1 on", coefficient(corrected["cosine_across"]))]
+def _baseline(published: Values, corrected: Values) -> tuple[Half, Half]:
+    left: Lines = [("same layer, A and B", coefficient(published["cosine_across"]))]
+    right: Lines = [("same layer, A and B", coefficient(corrected["cosine_across"]))]
+    for half, values, what in ((left, published, "layer 0 of"), (right, corrected, f"{corrected['lag']} apart in")):
+        half += [(f"{what} {side.upper()}", coefficient(values[f"cosine_within_{side}"])) for side in "ab"]
+        half += [(f"  sigma over {side.upper()}", _sigma(values[f"sigma_{side}"])) for side in "ab"]
+    right.append(("Pearson, same layer", correlation(corrected["pearson_across"])))
     for side in "ab":
-        name = side.upper()
-        left.append((f"layer 0 of {name} against them", coefficient(published[f"cosine_within_{side}"])))
-        right.append((f"layers {lag} apart in {name}", coefficient(corrected[f"cosine_within_{side}"])))
-    for side in "ab":
-        left.append((f"sigma over {side.upper()}", _sigma(published[f"sigma_{side}"])))
-        right.append((f"sigma over {side.upper()}", _sigma(corrected[f"sigma_{side}"])))
-    right.append(("Pearson across", correlation(corrected["pearson_across"])))
-    right += [(f"  {lag} apart in {side.upper()}", correlation(corrected[f"pearson_within_{side}"])) for side in "ab"]
-    left.append(("z, layers as if independent", _z(published["z_as_if_independent"])))
-    return left, [*right, *_evidence(corrected)]
+        right.append(
+            (f"  {corrected['lag']} apart in {side.upper()}", correlation(corrected[f"pearson_within_{side}"]))
+        )
+    left.append(("z, as if independent", _z(published["z_as_if_independent"])))
+    layers = ", ".join(map(str, published["layers"])) or "none"
+    return (f"{PUBLISHED}: layers {layers}", left), (f"{CORRECTED}: layers 1 on", [*right, *_evidence(corrected)])
 
 
-def _shuffle(published: Values, corrected: Values) -> tuple[Lines, Lines]:
+def _shuffle(published: Values, corrected: Values) -> tuple[Half, Half]:
     left: Lines = [
         ("cosine", coefficient(published["cosine"])),
         ("cosine after shuffling", coefficient(published["cosine_shuffled"])),
         ("mean difference", _signed(published["difference"])),
         ("largest difference", _signed(published["largest_difference"])),
     ]
-    beyond = f"{corrected['tensors_beyond_null']} of {corrected['tensors_tested']}"
     right: Lines = [
         ("cosine if uncorrelated", coefficient(corrected["cosine_if_uncorrelated"])),
-        ("norms beyond their null", beyond),
+        ("norms beyond their null", f"{corrected['tensors_beyond_null']} of {corrected['tensors_tested']}"),
     ]
-    return left, [*right, *_evidence(corrected)]
+    return (PUBLISHED, left), (CORRECTED, [*right, *_evidence(corrected)])
 
 
-def _routers(published: Values, corrected: Values) -> tuple[Lines, Lines]:
+def _routers(published: Values, corrected: Values) -> tuple[Half, Half]:
     left: Lines = [
-        (f"cosine of assigned rows, {published['layers']} layers", coefficient(published["cosine_assigned"])),
-        ("cosine in place", coefficient(published["cosine_in_place"])),
+        (f"assigned rows, {plural(published['layers'], 'layer')}", coefficient(published["cosine_assigned"])),
+        ("rows in place", coefficient(published["cosine_in_place"])),
     ]
     deviation = corrected["cosine_gaussian_deviation"]
     right: Lines = [
-        ("between Gaussian routers", f"{coefficient(corrected['cosine_gaussian'])} ± {deviation:.4f}"),
-        ("with relabelled copies of B", coefficient(corrected["cosine_relabelled"])),
+        ("Gaussian routers", f"{coefficient(corrected['cosine_gaussian'])} ± {deviation:.4f}"),
+        ("relabelled copies of B", coefficient(corrected["cosine_relabelled"])),
         ("excess over these", _signed(corrected["excess"])),
     ]
-    return left, [*right, *_evidence(corrected)]
+    return (PUBLISHED, left), (CORRECTED, [*right, *_evidence(corrected)])
 
 
 def _evidence(corrected: Values) -> Lines:
     """Of everything pooled, draw by draw."""
     draws = corrected["draws"]
     if not draws:
-        return [("z against relabelled copies", UNDEFINED)]
+        return [("z, relabelled copies", UNDEFINED)]
     return [
-        (f"z against {draws} relabelled copies", Text(_z(corrected["z"]), "bold")),
-        ("p, by rank among them", probability(corrected["p"], False)),
+        (f"z, {draws} relabelled copies", Text(_z(corrected["z"]), "bold")),
+        ("p, rank among them", probability(corrected["p"], False)),
     ]
-
-
-def _listed(layers: Sequence[int]) -> str:
-    return ", ".join(map(str, layers)) or UNDEFINED
 
 
 def _z(value: float | None) -> str:
@@ -143,15 +133,16 @@ def _sigma(value: float | None) -> Text:
 
 
 def _signed(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:+.4f}"
+    return UNDEFINED if value is None else f"{value:+.4f}" if abs(value) >= 5e-5 else f"{value:+.0e}"
 
 
 SHOWN: dict[str, tuple[str, Callable[..., None]]] = {
-    "same_layer_norm_cosine": ("Norms of the same layer are alike", _beside(_same_layer)),
-    "layer_0_baseline": ("They are more alike than layers of one model", _beside(_baseline)),
-    "norm_shuffle_test": ("Shuffled norms are as alike", _beside(_shuffle)),
-    "router_assignment": ("Router rows match after an assignment", _beside(_routers)),
+    "same_layer_norm_cosine": ("Norms of the same layer", _beside(_same_layer)),
+    "layer_0_baseline": ("Layer 0 as the baseline, and its sigma", _beside(_baseline)),
+    "norm_shuffle_test": ("Shuffled norms", _beside(_shuffle)),
+    "router_assignment": ("Router rows after an assignment", _beside(_routers)),
     "seven_metrics": ("Seven metrics of norms, keys and values", show_metrics),
-    "third_model": ("A third model is as close", show_third_model),
+    "third_model": ("A third model", show_third_model),
     "coverage": ("The share of the parameters", show_coverage_claim),
 }
+"""Title, and what prints the two halves."""

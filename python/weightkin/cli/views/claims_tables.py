@@ -2,94 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from ..text import UNDEFINED, coefficient, count, magnitude, percent, plural, probability, safe, shape
-from .tables import correlation, table
+from .tables import correlation, table, wanted_width
 
 Values = Mapping[str, Any]
-
-TITLES = {
-    "cosine": "cosine", "cosine_if_uncorrelated": "if uncorr", "pearson": "Pearson", "mean_abs_difference": "mean|A-B|",
-    "relative_l2_a": "rel.L2/A", "relative_l2_b": "/B", "cv_difference": "CV diff", "p99_difference": "p99 diff",
-}  # fmt: skip
-"""Of the corrected metrics, in order."""
-
-PUBLISHED_TITLES = {
-    "cosine": "cosine", "centred_cosine": "centred", "pearson": "Pearson", "mean_abs_difference": "mean|A-B|",
-    "relative_l2": "rel.L2/A", "cv_difference": "CV diff", "p99_difference": "p99 diff",
-}  # fmt: skip
-COEFFICIENTS = ("cosine", "centred_cosine", "cosine_if_uncorrelated", "pearson")
 
 LETTERS = "ABCDEFGHIJKLMNOP"
 """Of the models: as many as a run can have."""
 
-FEWEST_DIGITS = 1e-4
-"""Shares below it are shown by their first digit instead of "<0.01%": what a claim rests on is worth a number."""
+INDENT = 3
+
+MEASURES = {
+    "cosine": "cosine", "cosine_if_uncorrelated": "  if uncorrelated", "centred_cosine": "centred cosine",
+    "pearson": "Pearson", "mean_abs_difference": "mean |A-B|", "relative_l2": "|A-B| / |A|",
+    "relative_l2_a": "|A-B| / |A|", "relative_l2_b": "|A-B| / |B|", "cv_difference": "CV difference",
+    "p99_difference": "p99 difference",
+}  # fmt: skip
+"""Titles, in order."""
+COEFFICIENTS = ("cosine", "centred_cosine", "cosine_if_uncorrelated", "pearson")
+
+ROLES = 4
+"""Side by side: as many as 80 columns hold."""
+
+EXACT = 1e-4
+"""Shares below it are shown by their first digit, not as "<0.01%": what a claim rests on is worth a number."""
 
 
 def show_metrics(console: Console, claim: Values, verbose: bool) -> None:
-    """Means over the layers that were looked at, then over all layers and in both directions."""
+    """Means over the layers that were looked at, then over all layers and in both directions, then what is wrong."""
     published, corrected = claim["published_style"], claim["corrected"]
-    if corrected["roles"]:
-        layers = ", ".join(map(str, published["layers"]))
-        found = table([f"as published: layers {layers}"], list(PUBLISHED_TITLES.values()))
-        for role, values in published["roles"].items():
-            found.add_row(safe(role), *(_metric(name, values[name]) for name in PUBLISHED_TITLES))
-        _print(console, found)
-        found = table(["corrected: all layers"], list(TITLES.values()))
-        for entry in corrected["roles"]:
-            found.add_row(safe(entry["role"]), *(_metric(name, entry[name]) for name in TITLES))
-            if verbose:
-                for end, word in enumerate(("lowest", "highest")):
-                    ranges = (entry["range"][name] for name in TITLES)
-                    cells = (_metric(n, r and r[end]) for n, r in zip(TITLES, ranges, strict=True))
-                    found.add_row(Text(f"  {word} layer", "dim"), *cells)
-        _print(console, found)
+    layers = ", ".join(map(str, published["layers"]))
+    by_role = {entry["role"]: entry for entry in corrected["roles"]}
+    for first in range(0, len(by_role), ROLES):
+        roles = list(by_role)[first : first + ROLES]
+        _measures(
+            console, f"as published: layers {layers}", roles, lambda role, name: published["roles"][role].get(name)
+        )
+        _measures(console, "corrected: all layers", roles, lambda role, name: by_role[role].get(name))
+        for place, title in enumerate(("  lowest layer", "  highest layer") if verbose else ()):
+            _measures(
+                console,
+                title,
+                roles,
+                lambda role, name, end=place: (by_role[role]["range"].get(name) or [None] * 2)[end],
+            )
     for entry in corrected["not_compared"]:
         shapes = f": {shape(entry['shape_a'])} against {shape(entry['shape_b'])}" if entry["reason"] == "shape" else ""
         where = plural(len(entry["layers"]), "layer")
-        _print(console, Text(safe(f"{entry['role']} of {where} not compared ({entry['reason']}{shapes})"), "yellow"))
+        indented(console, Text(safe(f"{entry['role']} of {where} not compared ({entry['reason']}{shapes})"), "yellow"))
+    notes = Table.grid(padding=(0, 2))
     for name, note in claim["notes"].items():
-        _print(console, Text.assemble((f"{name.replace('_', ' ')}: ", "bold"), note))
+        notes.add_row(Text(MEASURES[name], "bold"), note)
+    indented(console, notes)
+
+
+def _measures(console: Console, title: str, roles: Sequence[str], value: Callable[[str, str], float | None]) -> None:
+    """A row per measure that any of the roles has, a column per role."""
+    found = table([title], [safe(role) for role in roles])
+    for name, label in MEASURES.items():
+        values = [value(role, name) for role in roles]
+        if any(one is not None for one in values):
+            found.add_row(label, *(_metric(name, one) for one in values))
+    indented(console, found)
 
 
 def show_third_model(console: Console, claim: Values, _: bool) -> None:
-    """A row per pair with A or B in it, a column per group."""
-    groups = claim["corrected"]["groups"]
-    found = table([""], ["norm cosine"])
-    found.columns[0].no_wrap = True
+    """A row per group: its Pearson for every pair with A or B in it, whether A-B stands out, and what was compared."""
+    groups, pairs = claim["corrected"]["groups"], claim["published_style"]["pairs"]
+    names = [f"{LETTERS[pair['a']]}-{LETTERS[pair['b']]}" for pair in pairs]
+    found = table(["as published"], names)
+    found.add_row("cosine of norms", *(coefficient(pair["norm_cosine"]) for pair in pairs))
+    indented(console, found)
+    found = table(["corrected: Pearson"], [*names, "A-B closest", "p", "shared by all"])
     for group in groups:
-        found.add_column(safe(group["group"]), justify="right", no_wrap=True)
-    found.add_row(Text("", "dim"), Text("as published", "dim"), *([Text("Pearson", "dim")] * len(groups)))
-    for place, pair in enumerate(claim["published_style"]["pairs"]):
-        cells = (correlation(group["pairs"][place]["pearson"]) for group in groups)
-        found.add_row(Text(_label(pair), "bold"), Text(coefficient(pair["norm_cosine"])), *cells)
-    found.add_row("A-B is closest", "", *(_closest(group["closest"]) for group in groups))
-    found.add_row("  p", "", *(probability(group["p"], False) for group in groups))
-    found.add_row("shared by all", "", *(count(group["parameters"]) for group in groups))
-    for place, pair in enumerate(claim["published_style"]["pairs"]):
-        cells = (Text(_share(group["pairs"][place]["fraction"]), "dim") for group in groups)
-        found.add_row(Text(f"  of {_label(pair)} compared", "dim"), "", *cells)
-    _print(console, found)
+        cells = [correlation(one["pearson"]) for one in group["pairs"]]
+        shared = f"{count(group['parameters'])} params"
+        found.add_row(safe(group["group"]), *cells, _closest(group["closest"]), probability(group["p"], False), shared)
+    if wanted_width(console, found) + INDENT > console.width:
+        found = table(["corrected: Pearson"], ["A-B", "next closest", "A-B closest", "p"])
+        for group in groups:
+            ours, (next_closest, name) = group["pairs"][0]["pearson"], _largest(group["pairs"][1:], names[1:])
+            cells = [correlation(ours), Text.assemble(correlation(next_closest), f" {name}")]
+            found.add_row(safe(group["group"]), *cells, _closest(group["closest"]), probability(group["p"], False))
+    indented(console, found)
+    if any(pair["fraction"] not in (None, 1) for group in groups for pair in group["pairs"]):
+        found = table(["compared in place"], names)
+        for group in groups:
+            found.add_row(safe(group["group"]), *(share(pair["fraction"]) for pair in group["pairs"]))
+        indented(console, found)
 
 
 def show_coverage_claim(console: Console, claim: Values, _: bool) -> None:
     """What the norms are of the model, and what of each group can be compared in place."""
     published, corrected = claim["published_style"], claim["corrected"]
     line = f"{plural(published['tensors'], 'norm')}, {count(published['parameters'])} parameters"
-    _print(console, Text.assemble(("as published  ", "dim"), f"{line}: {_share(published['fraction'])} of the pair"))
+    indented(console, Text.assemble(("as published  ", "dim"), f"{line}: {share(published['fraction'])} of the pair"))
     found = table(["corrected"], ["share of the pair", "comparable in place"])
     for group in corrected["groups"]:
         comparable = group["comparable"] / group["parameters"] if group["parameters"] else None
-        found.add_row(safe(group["group"]), _share(group["share"]), percent(comparable))
+        found.add_row(safe(group["group"]), share(group["share"]), percent(comparable))
     found.add_row(Text("all", "bold"), count(corrected["parameters"]), Text(percent(corrected["fraction"]), "bold"))
-    _print(console, found)
+    indented(console, found)
 
 
 def _metric(name: str, value: float | None) -> str | Text:
@@ -98,19 +119,21 @@ def _metric(name: str, value: float | None) -> str | Text:
     return coefficient(value) if name in COEFFICIENTS else magnitude(value)
 
 
+def _largest(pairs: Sequence[Values], names: Sequence[str]) -> tuple[float | None, str]:
+    known = [(pair["pearson"], name) for pair, name in zip(pairs, names, strict=True) if pair["pearson"] is not None]
+    return max(known, default=(None, ""))
+
+
 def _closest(closest: bool | None) -> Text:
     return Text(UNDEFINED, "dim") if closest is None else Text("yes" if closest else "no", "bold" if closest else "")
 
 
-def _label(pair: Values) -> str:
-    return f"{LETTERS[pair['a']]}-{LETTERS[pair['b']]}"
+def share(fraction: float | None) -> str:
+    """A percentage, however small."""
+    small = fraction is not None and 0 < fraction < EXACT
+    return f"{100 * fraction:.1g}%" if small else percent(fraction)  # type: ignore[operator]  # small: a number
 
 
-def _share(fraction: float | None) -> str:
-    if fraction is None or fraction == 0 or fraction >= FEWEST_DIGITS:
-        return percent(fraction)
-    return f"{100 * fraction:.1g}%"
-
-
-def _print(console: Console, what: RenderableType) -> None:
-    console.print(Padding(what, (0, 0, 0, 3)))
+def indented(console: Console, what: RenderableType) -> None:
+    """Below the title of its claim."""
+    console.print(Padding(what, (0, 0, 0, INDENT), expand=False))
