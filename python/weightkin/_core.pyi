@@ -1,14 +1,16 @@
 """Native parts of weightkin: guarded file mappings and CPU kernels."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
+Readable = Mapping | npt.NDArray[Any] | bytes | memoryview
+
 Operand = tuple[
-    Buffer,
+    Readable,
     int,
     str,
     Sequence[int],
@@ -54,7 +56,7 @@ def sweep(
     gram: bool,
     difference: bool,
 ) -> SweepArrays: ...
-def read(buffer: Buffer, begin: int, end: int) -> int: ...
+def read(buffer: Readable, begin: int, end: int) -> int: ...
 def lagged(
     operands: Sequence[Operand],
     axis: int,

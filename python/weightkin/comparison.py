@@ -50,7 +50,8 @@ def matrix(paths: Sequence[str | Path], **options: Any) -> Results:
     Options: `output`, a new folder for the results (None: in memory only); `resume`, to go on with the interrupted run
     in `output`; `threads` (default: every core this process may use); `memory`, bytes that may be mapped at a time;
     `include` and `exclude`, globs over roles and tensor names; `null`, how many relabellings of the second model the null
-    has (0: no evidence, similarities only); `canonical`, whether norm gains are folded into the matrices that read them; `seed`, of everything drawn at random; `progress`, a callback.
+    has (0: no evidence, similarities only); `canonical`, whether norm gains are folded into the matrices
+    that read them; `seed`, of everything drawn at random; `progress`, a callback.
 
     Raises `CheckpointError`, `PlanError` or `ResultsError`, each one line.
     """

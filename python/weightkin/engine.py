@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from queue import SimpleQueue
 
 import numpy as np
@@ -59,7 +60,7 @@ def slabs_of(unit: Unit) -> list[Slab]:
         if unit.bounds[block + 1] - unit.bounds[edges[-1]] > limit:
             edges.append(block)
     edges.append(len(unit.bounds) - 1)
-    return [Slab(unit, first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [Slab(unit, first, last) for first, last in pairwise(edges)]
 
 
 class _Machine:

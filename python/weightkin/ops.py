@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Buffer
 
 from . import _core, reference
 from .checkpoint.mapping import NUMPY_DTYPES
@@ -28,7 +27,7 @@ class Operand(NamedTuple):
     multiplies each entry along `gain_axis`; the elements are then float32 at least.
     """
 
-    buffer: Buffer
+    buffer: _core.Readable
     offset: int
     dtype: str
     shape: Sequence[int]
@@ -109,8 +108,10 @@ def concatenate(parts: Sequence[Sweep]) -> Sweep:
     if len(parts) == 1:
         return parts[0]
     joined = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Sweep)}
-    histograms, (lagged_of_none, *_) = joined.pop("histogram"), joined.pop("lagged")
-    return Sweep(**{name: np.concatenate(arrays) for name, arrays in joined.items()}, histogram=sum(histograms), lagged=lagged_of_none)
+    joined.pop("lagged")  # comes once for a whole unit
+    histogram = sum(joined.pop("histogram"))
+    whole = {name: np.concatenate(arrays) for name, arrays in joined.items()}
+    return Sweep(**whole, histogram=histogram, lagged=parts[0].lagged)
 
 
 def gram(arrays: Sequence[npt.NDArray[np.generic]]) -> reference.Gram:

@@ -175,7 +175,9 @@ def _excluded(
     def matching(glob: str) -> set[Address]:
         found = {address for address, given in names.items() if any(fnmatchcase(name, glob) for name in given)}
         if not found:
-            raise PlanError(f"{glob!r} matches no role and no tensor name", "roles look like attn.q, tensors like *.q_proj.*")
+            raise PlanError(
+                f"{glob!r} matches no role and no tensor name", "roles look like attn.q, tensors like *.q_proj.*"
+            )
         return found
 
     kept = set().union(*map(matching, include)) if include else set(slots)

@@ -58,7 +58,7 @@ def balance(x: Rows) -> Rows:
 
 def _unit(x: Rows, axis: int) -> Rows:
     norm = np.linalg.norm(x, axis=axis, keepdims=True)
-    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+    return np.asarray(np.divide(x, norm, out=np.zeros_like(x), where=norm > 0))
 
 
 def lagged(x: Rows, y: Rows, lags: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

@@ -61,9 +61,7 @@ class View:
 
     def permute(self, axes: Sequence[int]) -> View:
         """Axis k of the result is axis `axes[k]` of this view."""
-        return replace(
-            self, shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes)
-        )
+        return replace(self, shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
 
     def index(self, axis: int, at: int) -> View:
         """The slice at position `at` of `axis`; that axis is dropped."""

@@ -29,7 +29,7 @@ NOTES = {
     "pearson": "the only one that removes the means; it needs a null, for layers of one model are alike",
     "mean_abs_difference": "grows with the scale of the weights: small gains look close to any small gains",
     "relative_l2": "is not symmetric: |A-B|/|A| is not |A-B|/|B|, yet one of them was printed for both",
-    "cv_difference": "compares one number per tensor, so tensors with nothing in common may agree",
+    "cv_difference": "compares one number per tensor, which is noise where the mean is near 0, as of keys",
     "p99_difference": "compares the tails of two distributions, not which elements are in them",
 }
 """What is wrong with each one's use."""
@@ -60,8 +60,8 @@ def seven_metrics(subject: Subject) -> Claim:
         "corrected": {"roles": corrected, "not_compared": _not_compared(subject)},
         "notes": NOTES,
         "why": (
-            "Three layers and one direction of an asymmetric metric were shown; six of the seven see scale, spread or "
-            "means, which independent models share, and only the Pearson sees positions."
+            "Three layers and one direction of an asymmetric metric were shown; the centred cosine is the Pearson, and the "
+            "other five mix in means, scale or spread, which independent models share."
         ),
     }
 
@@ -75,7 +75,7 @@ def _not_compared(subject: Subject) -> list[dict[str, Any]]:
     """Roles that do not meet element by element, with an example of the shapes: nothing is cropped to fit."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in subject.rows:
-        if row["status"] != "compared":
+        if row["status"] != "compared" and row["role"] != ROUTER:
             entry = found.setdefault(
                 (row["role"], row["reason"]),
                 {"role": row["role"], "reason": row["reason"], "layers": [], "shape_a": row["shape_a"],

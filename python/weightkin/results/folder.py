@@ -63,7 +63,9 @@ def load(folder: str | Path) -> Results:
         raise ResultsError(f"{folder / SUMMARY}: is not a summary of weightkin")
     if version > SCHEMA_VERSION:
         hint = "update weightkin"
-        raise ResultsError(f"{folder / SUMMARY}: has schema_version {version}, this program reads up to {SCHEMA_VERSION}", hint)
+        raise ResultsError(
+            f"{folder / SUMMARY}: has schema_version {version}, this program reads up to {SCHEMA_VERSION}", hint
+        )
     for name in summary["tables"]:
         if not (folder / f"{name}.parquet").is_file():
             raise ResultsError(f"{folder}: the table {name}.parquet is missing")
@@ -90,7 +92,8 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise ResultsError(f"{path}: cannot be written: {error.strerror or error}", "free some room, then add --resume") from None
+        reason = error.strerror or error
+        raise ResultsError(f"{path}: cannot be written: {reason}", "free some room, then add --resume") from None
     finally:
         partial.unlink(missing_ok=True)
 

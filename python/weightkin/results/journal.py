@@ -39,7 +39,9 @@ class Journal:
             return
         existed = path.exists()
         if existed and not resume:
-            raise ResultsError(f"{path.parent}: holds an unfinished run", "add --resume to go on, or give another folder")
+            raise ResultsError(
+                f"{path.parent}: holds an unfinished run", "add --resume to go on, or give another folder"
+            )
         self._file = _open(path, existed)
         try:
             self._recover(key.encode())
@@ -149,7 +151,7 @@ def _pack(sweep: Sweep) -> bytes:
     arrays = [_UNIT.pack(sweep.lagged.shape[1]), sweep.lagged.tobytes()]
     arrays += [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name not in _APART]
     for counts in sweep.histogram:
-        bins = np.flatnonzero(counts)
+        bins = np.flatnonzero(counts != 0)  # of booleans: ten times as fast
         arrays += [_UNIT.pack(len(bins)), bins.astype(np.uint16).tobytes(), counts[bins].tobytes()]
     return b"".join(arrays)
 

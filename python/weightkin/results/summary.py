@@ -18,7 +18,7 @@ from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
 from ..units import Unit
 from .coverage import Coverage
-from .evidence import PairEvidence, Place, described
+from .evidence import PairEvidence, described
 from .tables import COUNTS, PairSweep
 from .verdict import judge
 
@@ -46,7 +46,7 @@ class Histograms:
         for place, held in self._counts.items():
             for (members, owner, code), histogram in held.items():
                 if owner == model and a in members and b in members and wanted(*place):
-                    present = np.flatnonzero(histogram)
+                    present = np.flatnonzero(histogram != 0)
                     values.append(magnitude_values(code)[present])
                     counts.append(histogram[present])
         if not values:
@@ -108,7 +108,7 @@ class PairTotals:
             entry["identical_fraction"] = 1 - entry["changed_fraction"]
             entry["pearson_low"], entry["pearson_high"] = jackknife(sums.take(rows), pearson)
             entry |= described(self.evidence.of(level, *key), entry.get("group", ""))
-            aligned = self.evidence.aligned(Place(level, *key))
+            aligned = self.evidence.aligned(level, *key)
             entry["aligned_cosine"] = None if aligned is None else float(aligned[0])
             totals = np.array([self.counts[row] for row in rows]).sum(axis=0)
             out.append(entry | dict(zip(COUNTS, (int(total) for total in totals), strict=True)))
@@ -137,7 +137,9 @@ def describe_models(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def square(pairs: Iterable[tuple[int, int, float | None]], size: int, diagonal: float | None) -> list[list[float | None]]:
+def square(
+    pairs: Iterable[tuple[int, int, float | None]], size: int, diagonal: float | None
+) -> list[list[float | None]]:
     """An N x N table from its upper triangle."""
     out: list[list[float | None]] = [[diagonal if i == j else None for j in range(size)] for i in range(size)]
     for a, b, value in pairs:
@@ -145,7 +147,9 @@ def square(pairs: Iterable[tuple[int, int, float | None]], size: int, diagonal: 
     return out
 
 
-def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotals], pooled: Histograms) -> dict[str, Any]:
+def numbers(
+    command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotals], pooled: Histograms
+) -> dict[str, Any]:
     """What the run found, as summary.json has it: per pair, and for one pair also at the top."""
     pairs = []
     for (a, b), total in totals.items():
@@ -182,7 +186,12 @@ def _matrices(pairs: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, A
         {"component": component, "group": group}
         | {
             measure: square(((a, b, entry[measure]) for a, b, entry in entries), size, diagonal)
-            for measure, diagonal in (("cosine", 1.0), ("pearson", 1.0), ("identical_fraction", 1.0), ("parameters", None))
+            for measure, diagonal in (
+                ("cosine", 1.0),
+                ("pearson", 1.0),
+                ("identical_fraction", 1.0),
+                ("parameters", None),
+            )
         }
         for (component, group), entries in sorted(found.items(), key=lambda item: display_order(item[0]))
     ]

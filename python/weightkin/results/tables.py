@@ -45,8 +45,6 @@ BLOCKS = pa.schema(
 """`row` is the row in `tensors`; elements [first, last) of it, in row-major order of the compared view."""
 
 
-
-
 def schemas(models: int) -> dict[str, pa.Schema]:
     """The tables of a comparison of so many models."""
     triples = {"triples": TRIPLES} if models > 2 else {}
@@ -92,9 +90,12 @@ class PairSweep:
         dtypes = {"BF16" if view.dtype.startswith("F8") else view.dtype for view in self.unit.views}
         return "F32" if len(dtypes) > 1 or any(gain is not None for gain in self.unit.gains) else dtypes.pop()
 
-
-def _quantile(counts: np.ndarray[Any, np.dtype[np.int64]], code: str) -> float:
-    return weighted_quantile(magnitude_values(code), counts, QUANTILE)
+    def whole_quantiles(self) -> list[float]:
+        """Of |x| and |y| over all blocks; a tensor of one block has them already."""
+        if len(self.max_abs) == 1:
+            return [float(quantile[0]) for quantile in self.quantiles]
+        values = magnitude_values(self.code)
+        return [weighted_quantile(values, counts, QUANTILE) for counts in self.histograms]
 
 
 def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str
         record["identical"] = bool(found.identical)
         if found.unit.is_float:
             record |= {name: float(value[0]) for name, value in measures(found.whole).items()}
-            p99 = [_quantile(counts, found.code) for counts in found.histograms]
+            p99 = found.whole_quantiles()
             record |= {"max_abs_difference": float(found.max_abs.max()), "p99_a": p99[0], "p99_b": p99[1]}
             record["p99_difference"] = abs(p99[0] - p99[1])
             if len(found.unit.axes) == 1:

@@ -39,7 +39,7 @@ def triples(evidence: Mapping[tuple[int, int], PairEvidence]) -> Iterator[dict[s
 
 
 def _row(a: int, b: int, c: int, place: Place, left: PairEvidence, right: PairEvidence) -> dict[str, Any] | None:
-    of_b, of_c = left.aligned(place), right.aligned(place)
+    of_b, of_c = left.aligned(*place), right.aligned(*place)
     if of_b is None or of_c is None or of_b.shape != of_c.shape:
         return None
     if of_c[0] > of_b[0]:

@@ -107,9 +107,13 @@ def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str
         return []
     reasons: dict[str, int] = {}
     for one in untested:
-        reason = {"missing in A": f"missing in {a}", "missing in B": f"missing in {b}"}.get(one["reason"], one["reason"])
+        reason = {"missing in A": f"missing in {a}", "missing in B": f"missing in {b}"}.get(
+            one["reason"], one["reason"]
+        )
         reasons[reason] = reasons.get(reason, 0) + one["parameters"]
-    listed = ", ".join(f"{reason} ({count:,} parameters)" for reason, count in sorted(reasons.items(), key=lambda r: -r[1]))
+    listed = ", ".join(
+        f"{reason} ({count:,} parameters)" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])
+    )
     return [f"Not tested: {listed}."]
 
 

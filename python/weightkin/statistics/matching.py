@@ -44,7 +44,7 @@ def permutation_score(scores: Array, assignment: Assignment) -> PermutationScore
 class Agreement(NamedTuple):
     """Places where two assignments, found on separate evidence, say the same."""
 
-    count: int
+    agreeing: int
     expected: float
     p: float
 

@@ -58,7 +58,7 @@ def rank_p(statistic: Array) -> Array:
     """(1 + number of draws at or above the observed value) / (1 + R): exact, at any law of the statistic."""
     draws = statistic[..., 1:]
     above = np.count_nonzero(draws >= statistic[..., :1], axis=-1)
-    return (1.0 + above) / (1.0 + draws.shape[-1])
+    return np.asarray((1.0 + above) / (1.0 + draws.shape[-1]))
 
 
 def z_score(statistic: Array) -> Array:
@@ -80,7 +80,7 @@ def standardise(statistic: Array) -> Array:
     centred = statistic - statistic.mean(axis=-1, keepdims=True)
     scale = centred.std(axis=-1, keepdims=True)
     floor = 1e-12 * np.abs(statistic).max(axis=-1, keepdims=True, initial=0.0)
-    return np.divide(centred, scale, out=np.zeros_like(centred), where=scale > floor)
+    return np.asarray(np.divide(centred, scale, out=np.zeros_like(centred), where=scale > floor))
 
 
 def pool(statistics: Sequence[Array] | Array) -> Array:

@@ -37,7 +37,9 @@ def lag_matched_baseline(similarity: Array, first: int = 1) -> list[Baseline]:
         values = np.diagonal(similarity[first:, first:], lag)
         values = values[np.isfinite(values)]
         if values.size:
-            out.append(Baseline(lag, float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else 0.0, values.size))
+            out.append(
+                Baseline(lag, float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else 0.0, values.size)
+            )
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -39,38 +39,49 @@ EXACT = 1e-4
 def show_metrics(console: Console, claim: Values, verbose: bool) -> None:
     """Means over the layers that were looked at, then over all layers and in both directions, then what is wrong."""
     published, corrected = claim["published_style"], claim["corrected"]
-    layers = ", ".join(map(str, published["layers"]))
-    by_role = {entry["role"]: entry for entry in corrected["roles"]}
-    for first in range(0, len(by_role), ROLES):
-        roles = list(by_role)[first : first + ROLES]
-        _measures(
-            console, f"as published: layers {layers}", roles, lambda role, name: published["roles"][role].get(name)
-        )
-        _measures(console, "corrected: all layers", roles, lambda role, name: by_role[role].get(name))
-        for place, title in enumerate(("  lowest layer", "  highest layer") if verbose else ()):
-            _measures(
-                console,
-                title,
-                roles,
-                lambda role, name, end=place: (by_role[role]["range"].get(name) or [None] * 2)[end],
-            )
-    for entry in corrected["not_compared"]:
-        shapes = f": {shape(entry['shape_a'])} against {shape(entry['shape_b'])}" if entry["reason"] == "shape" else ""
-        where = plural(len(entry["layers"]), "layer")
-        indented(console, Text(safe(f"{entry['role']} of {where} not compared ({entry['reason']}{shapes})"), "yellow"))
+    halves = {f"as published: layers {', '.join(map(str, published['layers']))}": published["roles"]}
+    halves["corrected: all layers"] = {entry["role"]: entry for entry in corrected["roles"]}
+    if verbose:
+        for end, which in enumerate(("lowest", "highest")):
+            halves[f"{which} of all layers"] = {
+                entry["role"]: _end(entry["range"], end) for entry in corrected["roles"]
+            }
+    for title, by_role in halves.items():
+        if by_role:
+            indented(console, Text(title, "dim"))
+        for first in range(0, len(by_role), ROLES):
+            _show_measures(console, dict(list(by_role.items())[first : first + ROLES]))
+    for reason, roles in _not_compared(corrected["not_compared"]).items():
+        indented(console, Text(safe(f"not compared ({reason}): {', '.join(roles)}"), "yellow"))
     notes = Table.grid(padding=(0, 2))
     for name, note in claim["notes"].items():
         notes.add_row(Text(MEASURES[name], "bold"), note)
     indented(console, notes)
 
 
-def _measures(console: Console, title: str, roles: Sequence[str], value: Callable[[str, str], float | None]) -> None:
+def _not_compared(entries: Sequence[Values]) -> dict[str, list[str]]:
+    """Reason -> roles, each with the number of its layers."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        reason = entry["reason"]
+        if reason == "shape":
+            reason = f"shape, {shape(entry['shape_a'])} against {shape(entry['shape_b'])}"
+        found.setdefault(reason, []).append(f"{entry['role']} in {plural(len(entry['layers']), 'layer')}")
+    return found
+
+
+def _end(ranges: Values, end: int) -> Values:
+    """The lower or upper ends of ranges."""
+    return {name: value and value[end] for name, value in ranges.items()}
+
+
+def _show_measures(console: Console, by_role: Mapping[str, Values]) -> None:
     """A row per measure that any of the roles has, a column per role."""
-    found = table([title], [safe(role) for role in roles])
+    found = table([""], [safe(role) for role in by_role])
+    found.columns[0].no_wrap = True
     for name, label in MEASURES.items():
-        values = [value(role, name) for role in roles]
-        if any(one is not None for one in values):
-            found.add_row(label, *(_metric(name, one) for one in values))
+        if any(values.get(name) is not None for values in by_role.values()):
+            found.add_row(label, *(_metric(name, values[name]) for values in by_role.values()))
     indented(console, found)
 
 
@@ -81,11 +92,11 @@ def show_third_model(console: Console, claim: Values, _: bool) -> None:
     found = table(["as published"], names)
     found.add_row("cosine of norms", *(coefficient(pair["norm_cosine"]) for pair in pairs))
     indented(console, found)
-    found = table(["corrected: Pearson"], [*names, "A-B closest", "p", "shared by all"])
+    found = table(["corrected: Pearson"], [*names, "A-B closest", "p", "shared"])
     for group in groups:
         cells = [correlation(one["pearson"]) for one in group["pairs"]]
-        shared = f"{count(group['parameters'])} params"
-        found.add_row(safe(group["group"]), *cells, _closest(group["closest"]), probability(group["p"], False), shared)
+        cells += [_closest(group["closest"]), Text(probability(group["p"], False)), Text(count(group["parameters"]))]
+        found.add_row(safe(group["group"]), *cells)
     if wanted_width(console, found) + INDENT > console.width:
         found = table(["corrected: Pearson"], ["A-B", "next closest", "A-B closest", "p"])
         for group in groups:
@@ -106,9 +117,12 @@ def show_coverage_claim(console: Console, claim: Values, _: bool) -> None:
     line = f"{plural(published['tensors'], 'norm')}, {count(published['parameters'])} parameters"
     indented(console, Text.assemble(("as published  ", "dim"), f"{line}: {share(published['fraction'])} of the pair"))
     found = table(["corrected"], ["share of the pair", "comparable in place"])
+    found.add_column("why the rest is not", overflow="fold")
     for group in corrected["groups"]:
         comparable = group["comparable"] / group["parameters"] if group["parameters"] else None
-        found.add_row(safe(group["group"]), share(group["share"]), percent(comparable))
+        reasons = (entry["reason"] for entry in corrected["untested"] if entry["group"] == group["group"])
+        listed = ", ".join(dict.fromkeys(reasons))
+        found.add_row(safe(group["group"]), share(group["share"]), percent(comparable), Text(safe(listed), "dim"))
     found.add_row(Text("all", "bold"), count(corrected["parameters"]), Text(percent(corrected["fraction"]), "bold"))
     indented(console, found)
 

@@ -42,7 +42,7 @@ MEASURES = (
     Measure("if uncorr", _number("cosine_if_uncorrelated", coefficient), 0, "the cosine that Pearson = 0 would give"),
     Measure("Pearson", _number("pearson", correlation), 0),
     Measure("z", lambda entry: _z(entry["z"]), 1, "deviations of the match from that of relabelled copies"),
-    Measure("p", _p, 2, "of z, adjusted (Holm); ~: beyond the rank of the copies, extrapolated"),
+    Measure("p", _p, 2, "chance of such a match, adjusted (Holm); ~: from z, beyond what the copies can rank"),
     Measure("rel.L2 /A", _number("relative_l2_a", magnitude), 3, "|A-B| / |A|"),
     Measure("rel.L2 /B", _number("relative_l2_b", magnitude), 5, "|A-B| / |B|"),
     Measure("changed", _number("changed_fraction", percent), 2, "share of elements whose bits differ"),
