@@ -1,1 +1,1 @@
-"""The memory-bound ops on a GPU, in Triton: one module per op. Importing one of them needs torch and triton."""
+"""The memory-bound ops on a GPU, in Triton: one module per op. These modules need torch and triton."""

@@ -23,7 +23,6 @@ from commands import weightkin as command
 from folders import write_checkpoint
 from weightkin import PlanError, Results, comparison
 from weightkin.cli import main
-from weightkin.demo import LAYERS, make_models
 from weightkin.published.baseline import effect_size
 from weightkin.published.norms import published_layers
 from weightkin.published.routers import gaussian_baseline
@@ -88,9 +87,44 @@ def controversy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, list
     return weightkin.claims(paths), paths
 
 
+LAYERS = 6
+
+
+def stored(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return x if x.size == 1 else x.astype(ml_dtypes.bfloat16)
+
+
+def small_model(random: np.random.Generator) -> dict[str, Any]:
+    """A mixture of experts whose gains lie near a constant that grows with depth."""
+    shapes = {"input_layernorm": (192,), "post_attention_layernorm": (192,), "self_attn.q_norm": (16,),
+              "self_attn.q_proj": (32, 192), "self_attn.k_proj": (16, 192), "self_attn.v_proj": (16, 192),
+              "mlp.gate": (8, 192), "mlp.experts.0.gate_proj": (24, 192), "mlp.experts.1.gate_proj": (24, 192)}  # fmt: skip
+    weights: dict[str, Any] = {"odd": np.zeros(1, np.uint8)}  # all others start at odd bytes
+    weights["model.embed_tokens.weight"] = random.standard_normal((64, 192))
+    for layer in range(LAYERS):
+        for name, shape in shapes.items():
+            draw = random.standard_normal(shape)
+            gain = (0.3 + 0.1 * layer) * (1 + 0.1 * draw)
+            weights[f"model.layers.{layer}.{name}.weight"] = gain if "norm" in name else 0.02 * draw
+    return weights
+
+
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return {name: str(path) for name, path in make_models(tmp_path_factory.mktemp("zoo") / "models").items()}
+    """base, a model that was trained on from it, one that shares nothing with it, and one that has its norms alone."""
+    folder, random = tmp_path_factory.mktemp("zoo"), np.random.default_rng(11)
+    base, other = small_model(random), small_model(random)
+    models = {
+        "base": base,
+        "finetuned": {name: x + 0.05 * x.std() * random.standard_normal(x.shape) for name, x in base.items()},
+        "unrelated": other,
+        "norms_only": {name: base[name] if "norm" in name else x for name, x in other.items()},
+    }
+    config = {"model_type": "qwen3_moe", "hidden_size": 192, "num_hidden_layers": LAYERS, "head_dim": 16}
+    return {
+        name: str(write_checkpoint(folder / name, {n: stored(x) for n, x in weights.items()}, config))
+        for name, weights in models.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -331,19 +365,10 @@ def test_nothing_to_recompute_is_said(tmp_path: Path) -> None:
 def test_bad_input(tmp_path: Path, zoo: dict[str, str]) -> None:
     with pytest.raises(PlanError, match="1 models given"):
         weightkin.claims([zoo["base"]])
-    narrow = write_checkpoint(
-        tmp_path / "narrow",
-        {
-            "model.layers.0.input_layernorm.weight": np.ones(8, np.float32),
-            "lm_head.weight": np.ones((3, 8), np.float32),
-        },
-    )
-    wide = write_checkpoint(
-        tmp_path / "wide",
-        {
-            "model.layers.0.input_layernorm.weight": np.ones(9, np.float32),
-            "lm_head.weight": np.ones((3, 8), np.float32),
-        },
+    norm, other = "model.layers.0.input_layernorm.weight", {"other": np.ones((3, 3), np.float32)}
+    narrow, wide = (
+        write_checkpoint(tmp_path / name, other | {norm: np.ones(width, np.float32)})
+        for name, width in {"narrow": 8, "wide": 9}.items()
     )
     with pytest.raises(PlanError, match="narrow and wide have no norms in common"):
         weightkin.claims([narrow, wide])
@@ -380,4 +405,4 @@ def test_resume(zoo: dict[str, str], unrelated: Results, tmp_path: Path) -> None
 
 def test_dry_run_reads_what_the_run_would(zoo: dict[str, str], unrelated: Results) -> None:
     planned = json.loads(command("claims", zoo["base"], zoo["unrelated"], "--dry-run", "--json").stdout)
-    assert planned["bytes"] == unrelated.summary["throughput"]["bytes"]
+    assert planned["nbytes"] == unrelated.summary["throughput"]["bytes"]

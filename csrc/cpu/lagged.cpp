@@ -9,7 +9,9 @@
 namespace weightkin {
 namespace {
 
-constexpr std::size_t kPad = 16;  // floats of the widest vector: kernels read whole vectors
+constexpr std::size_t kPad = 16;      // floats of the widest vector: kernels read whole vectors
+constexpr double kConstant = 0.9;     // share of equal entries beyond which a vector counts as constant
+constexpr double kResolved = 1e-10;   // smallest variance, as a share of the mean square, that is more than rounding
 
 // Floats that start at a cache line: what the kernel loads from a shifted copy then never straddles two.
 class AlignedFloats {
@@ -40,46 +42,64 @@ void read_line(const Operand& operand, std::size_t axis, std::int64_t line, std:
     std::memcpy(to, row(one, 0, length, Dtype::f32, scratch), static_cast<std::size_t>(length) * sizeof(float));
 }
 
-// Ranks from 0 in place of values, the mean rank for equal ones (bf16 gains have many).
-void rank(float* x, std::size_t length) {
+// Ranks from 0 in place of values, the mean rank for equal ones (bf16 gains have many). False if one value fills more
+// than kConstant of them.
+bool rank(float* x, std::size_t length) {
     std::vector<std::uint32_t> order(length);
     std::iota(order.begin(), order.end(), 0u);
     std::sort(order.begin(), order.end(), [x](std::uint32_t a, std::uint32_t b) { return x[a] < x[b]; });
     const std::vector<float> value(x, x + length);
+    std::size_t longest = 0;
     for (std::size_t first = 0, last = 0; first < length; first = last) {
         while (last < length && value[order[last]] == value[order[first]]) ++last;
+        longest = std::max(longest, last - first);
         const float mean = static_cast<float>(first + last - 1) / 2;
         for (std::size_t i = first; i < last; ++i) x[order[i]] = mean;
     }
+    return static_cast<double>(longest) <= kConstant * static_cast<double>(length);
 }
 
-void scale_to_unit(float* x, std::size_t length) {
+// 1 / norm of what is left of a sum of squares after centring, or 0 where that is rounding.
+double inverse_norm(double centred, double square) { return centred > kResolved * square ? 1 / std::sqrt(centred) : 0; }
+
+void centre_and_scale(float* x, std::size_t length) {
     double sum[8] = {}, square[8] = {};  // several, so that no addition waits for the one before
     for (std::size_t i = 0; i < length; ++i) sum[i % 8] += x[i];
-    const double mean = std::accumulate(sum, sum + 8, 0.0) / static_cast<double>(length);
+    const double size = static_cast<double>(length), mean = std::accumulate(sum, sum + 8, 0.0) / size;
     for (std::size_t i = 0; i < length; ++i) square[i % 8] += (x[i] - mean) * (x[i] - mean);
-    const double norm = std::sqrt(std::accumulate(square, square + 8, 0.0));
-    const double scale = norm > 0 ? 1 / norm : 0;
+    const double centred = std::accumulate(square, square + 8, 0.0);
+    const double scale = inverse_norm(centred, centred + size * mean * mean);
     for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>((x[i] - mean) * scale);
 }
 
-// lines x length floats, `stride` apart. False if a value is not finite: there is no statistic then.
+// lines x length floats, `stride` apart. False if there is no statistic: a value is not finite, or see `rank`.
 bool balance(float* x, std::size_t lines, std::size_t length, std::size_t stride) {
-    std::vector<double> square(length, 0.0);
-    for (std::size_t line = 0; line < lines; ++line) {
-        float* at = x + line * stride;
+    std::vector<double> sum(length), square(length), scale(length);
+    for (float* at = x; at < x + lines * stride; at += stride) {
         if (!std::all_of(at, at + length, [](float value) { return std::isfinite(value); })) return false;
-        if (lines == 1) rank(at, length);
-        scale_to_unit(at, length);
         for (std::size_t i = 0; i < length; ++i) square[i] += static_cast<double>(at[i]) * at[i];
     }
-    if (lines == 1) return true;
-    std::vector<float> scale(length);
-    for (std::size_t i = 0; i < length; ++i) {
-        scale[i] = square[i] > 0 ? static_cast<float>(1 / std::sqrt(square[i])) : 0.0f;
+    if (lines == 1) {
+        const bool varies = rank(x, length);
+        centre_and_scale(x, length);
+        return varies;
     }
-    for (std::size_t line = 0; line < lines; ++line) {
-        for (std::size_t i = 0; i < length; ++i) x[line * stride + i] *= scale[i];
+    for (std::size_t i = 0; i < length; ++i) scale[i] = inverse_norm(square[i], 0);
+    std::fill(square.begin(), square.end(), 0.0);
+    for (float* at = x; at < x + lines * stride; at += stride) {
+        for (std::size_t i = 0; i < length; ++i) at[i] = static_cast<float>(at[i] * scale[i]);
+        centre_and_scale(at, length);
+        for (std::size_t i = 0; i < length; ++i) {
+            sum[i] += at[i];
+            square[i] += static_cast<double>(at[i]) * at[i];
+        }
+    }
+    for (std::size_t i = 0; i < length; ++i) {
+        sum[i] /= static_cast<double>(lines);
+        scale[i] = inverse_norm(square[i] - static_cast<double>(lines) * sum[i] * sum[i], square[i]);
+    }
+    for (float* at = x; at < x + lines * stride; at += stride) {
+        for (std::size_t i = 0; i < length; ++i) at[i] = static_cast<float>((at[i] - sum[i]) * scale[i]);
     }
     return true;
 }

@@ -17,11 +17,14 @@ struct LaggedRequest {
 
 // out[pair, l] = sum over the lines of <x, y rotated by lags[l]>: y[(j + k) mod n] against x[j], after both are
 // balanced:
-//   * each line is centred by its mean and scaled to norm 1, then
-//   * each of the n channels is scaled to norm 1 over the lines; where there is one line, its ranks take its place.
-// Balancing commutes with the rotation, so it leaves the null exact. Without it a few channels of huge magnitude, which
-// trained models have, would decide the statistic, and two models whose largest channels meet by chance would look
-// akin. Pairs in the order of sweep.h; `out` is zero on entry.
+//   * each of the n channels is scaled to norm 1 over the lines,
+//   * each line is centred by its mean and scaled to norm 1,
+//   * each channel is centred by its mean over the lines and scaled to norm 1 again.
+// Of one line, ranks take the place of all that; with more than 9 of 10 entries equal it has no statistic. Balancing
+// commutes with the rotation, so it leaves the null exact. Without it a few channels of huge magnitude, which trained
+// models have, would decide the statistic, and two models whose largest channels meet by chance would look akin. What a
+// channel has in common over all lines goes too: the gates of every model lean to one side on such a channel.
+// Pairs in the order of sweep.h; `out` is zero on entry.
 void lagged(const LaggedRequest& request, double* out);
 
 }  // namespace weightkin

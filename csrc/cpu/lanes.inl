@@ -153,9 +153,13 @@ template <class Lane>
 constexpr std::size_t kWide = sizeof(double) / sizeof(Lane);
 
 inline double total(const f64v* lanes, std::size_t count) {
+    f64v sum = lanes[0];
+    for (std::size_t v = 1; v < count; ++v) sum += lanes[v];
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_pd((__m512d)sum);
+#else
     double out = 0;
-    for (std::size_t v = 0; v < count; ++v) {
-        for (std::size_t i = 0; i < kLanes<double>; ++i) out += lanes[v][i];
-    }
+    for (std::size_t i = 0; i < kLanes<double>; ++i) out += sum[i];
     return out;
+#endif
 }

@@ -7,19 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
-Readable = Mapping | npt.NDArray[Any] | bytes | memoryview
-
-Operand = tuple[
-    Readable,
-    int,
-    str,
-    Sequence[int],
-    Sequence[int],
-    npt.NDArray[np.int64] | None,
-    npt.NDArray[np.float32] | None,
-    int,
-]
-
 CHUNK: int
 MAX_ROWS: int
 BINS: int
@@ -34,6 +21,19 @@ class Mapping(Buffer):
     def faulted(self) -> bool: ...
     def prefetch(self, begin: int, end: int) -> None: ...
     def release(self, begin: int, end: int) -> None: ...
+
+Readable = Mapping | npt.NDArray[Any] | bytes | memoryview
+
+Operand = tuple[
+    Readable,
+    int,
+    str,
+    Sequence[int],
+    Sequence[int],
+    npt.NDArray[np.int64] | None,
+    npt.NDArray[np.float32] | None,
+    int,
+]
 
 class SweepArrays(TypedDict):
     gram: npt.NDArray[np.float64]

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from .similarity import RESOLVED
+
 Rows = npt.NDArray[np.float64]
 
 
@@ -49,16 +51,24 @@ def quantile(x: npt.NDArray[np.generic], fraction: float) -> float:
 
 
 def balance(x: Rows) -> Rows:
-    """[lines, n]: lines centred and of norm 1, then channels (columns) of norm 1; one line: its ranks, of norm 1."""
+    """[lines, n]: channels (columns) of norm 1, then lines centred and of norm 1, then channels centred and of norm 1.
+
+    One line: its ranks, centred and of norm 1; zeros if more than 9 of 10 entries are equal.
+    """
     if len(x) == 1:
-        x = stats.rankdata(x, axis=1)
-    x = _unit(x - x.mean(axis=1, keepdims=True), axis=1)
-    return x if len(x) == 1 else _unit(x, axis=0)
+        varies = np.unique(x, return_counts=True)[1].max() <= 0.9 * x.size
+        return np.asarray(_unit(stats.rankdata(x, axis=1), axis=1) * varies)
+    norm = np.linalg.norm(x, axis=0)
+    x = np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+    return _unit(_unit(x, axis=1), axis=0)
 
 
 def _unit(x: Rows, axis: int) -> Rows:
-    norm = np.linalg.norm(x, axis=axis, keepdims=True)
-    return np.asarray(np.divide(x, norm, out=np.zeros_like(x), where=norm > 0))
+    """Centred and of norm 1; zeros where nothing but rounding is left."""
+    centred = x - x.mean(axis=axis, keepdims=True)
+    square = np.square(centred).sum(axis=axis, keepdims=True)
+    resolved = square > RESOLVED * np.square(x).sum(axis=axis, keepdims=True)
+    return np.asarray(np.divide(centred, np.sqrt(square), out=np.zeros_like(centred), where=resolved))
 
 
 def lagged(x: Rows, y: Rows, lags: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

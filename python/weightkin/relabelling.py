@@ -18,6 +18,8 @@ EXCHANGEABLE = ("residual", "neuron", "rank", "expert")
 Not `head`: rotary embedding gives each channel of a head its own frequency, so trained models agree there for reasons
 that are no kinship. Not `vocab`, `position` or `pixel`: their entries differ in the data.
 """
+FIXED = "position"
+"""An axis whose tensors may be the same in all models (sinusoids, whose channels are frequencies): never relabelled."""
 ELEMENTS = 1 << 18
 """Elements of a tensor that take part: at R = 256 that costs less than reading an expert of a 100B model, and 2^18
 elements still show a correlation of 0.01 at z = 5 in one tensor alone."""
@@ -75,7 +77,7 @@ def largest_statistic(unit: Unit) -> float:
 
 def null_axis(unit: Unit) -> int | None:
     """Number of the axis that is relabelled. An axis that occurs twice (mtp.eh_proj) would have to turn in both places."""
-    if not unit.is_float:
+    if not unit.is_float or FIXED in unit.axes:
         return None
     for name in EXCHANGEABLE:
         if unit.axes.count(name) == 1:

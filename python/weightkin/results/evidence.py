@@ -88,7 +88,7 @@ class PairEvidence:
         return [place for place in self._sums if place.level == "group"]
 
     def aligned(self, *key: Any) -> Array | None:
-        """[1 + R], of a `Place`: mean over tensors of the cosine of matching channels (vectors: of ranks), observed and at each draw."""
+        """[1 + R], of a `Place`: mean over tensors of the cosine of matching channels (vectors: of ranks), and at each draw."""
         place = Place(*key)
         return self._aligned[place] / self._tensors[place] if place in self._aligned else None
 
