@@ -1,5 +1,8 @@
 """What the kernels share: rows cut into chunks, codes widened to float32, sums over chunks in a fixed order."""
 
+# Kernels are written in Triton's language, not in typed Python.
+# mypy: disable-error-code="untyped-decorator, no-untyped-def, no-untyped-call"
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +56,7 @@ def load(row, stride, at, size, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
         code = tl.load(row + at * stride, at < size, other=0)
     else:
         code = tl.load(row + at * stride)
-    if ELEMENT == tl.bfloat16:
+    if tl.bfloat16 == ELEMENT:
         value = (code.to(tl.int32) << 16).to(tl.float32, bitcast=True)
     else:
         value = code.to(ELEMENT, bitcast=True).to(tl.float32)

@@ -1,11 +1,9 @@
-"""The published analyses recomputed: against plain numpy, on a pair built to look like the controversy, on kin."""
+"""The published analyses recomputed: against plain numpy, on kin and on strangers, with a third model, on bad input."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,74 +16,15 @@ from safetensors.numpy import load_file
 from scipy.optimize import linear_sum_assignment
 
 import weightkin
-from commands import environment
 from commands import weightkin as command
+from controversy import claim
 from folders import write_checkpoint
 from weightkin import PlanError, Results, comparison
 from weightkin.cli import main
 from weightkin.published.baseline import effect_size
 from weightkin.published.norms import published_layers
-from weightkin.published.routers import gaussian_baseline
 
 Array = npt.NDArray[np.float64]
-
-MOMENTS = Path(__file__).parent / "data" / "layernorm_moments.csv"
-DEPTH, WIDTH, EXPERTS = 46, 4096, 128
-NORMS = {"norm_pre": "input_layernorm", "norm_post": "post_attention_layernorm"}
-CLAIMS = [
-    "same_layer_norm_cosine", "layer_0_baseline", "norm_shuffle_test", "router_assignment", "seven_metrics",
-    "third_model", "coverage",
-]  # fmt: skip
-
-
-def standard(x: Array) -> Array:
-    """Mean 0 and deviation 1, exactly."""
-    return (x - x.mean()) / x.std()
-
-
-@cache
-def moments() -> list[dict[str, str]]:
-    with MOMENTS.open() as file:
-        return list(csv.DictReader(file))
-
-
-def published_norms(random: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Norms of two models with the published means, deviations and Pearsons; layers of one model are alike but for 0."""
-    shared = [random.standard_normal(WIDTH) for _ in "ab"]
-    models: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    for row in moments():
-        weight = 0.0 if row["layer"] == "0" else 0.5
-        x, y = (
-            standard(np.sqrt(weight) * part + np.sqrt(1 - weight) * random.standard_normal(WIDTH)) for part in shared
-        )
-        r = float(row["cosine_centered"])
-        y = r * x + np.sqrt(1 - r * r) * standard(y - (x @ y) / WIDTH * x)
-        name = f"model.layers.{row['layer']}.{NORMS[row['category']]}.weight"
-        for weights, side, values in zip(models, "AB", (x, y), strict=True):
-            gains = float(row[f"{side}_mean"]) + float(row[f"{side}_std"]) * values
-            weights[name] = gains.astype(np.float32)
-    return models
-
-
-@pytest.fixture(scope="module")
-def controversy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, list[str]]:
-    """Two models that share nothing but the moments of their norms."""
-    folder = tmp_path_factory.mktemp("controversy")
-    random = np.random.default_rng(20260101)
-    paths = []
-    kinds = ("solar_open", "glm4_moe")
-    for kind, weights, heads in zip(kinds, published_norms(random), (8, 12), strict=True):
-        for layer in range(DEPTH):
-            for name, rows in {"q": heads, "k": 4, "v": 4}.items():
-                draw = 0.02 * random.standard_normal((rows, WIDTH), np.float32)
-                weights[f"model.layers.{layer}.self_attn.{name}_proj.weight"] = draw.astype(ml_dtypes.bfloat16)
-        for layer in (1, 2):
-            router = random.standard_normal((EXPERTS, WIDTH), np.float32)
-            weights[f"model.layers.{layer}.mlp.gate.weight"] = router.astype(ml_dtypes.bfloat16)
-        config = {"model_type": kind, "hidden_size": WIDTH, "num_hidden_layers": DEPTH}
-        paths.append(str(write_checkpoint(folder / kind, weights, config)))
-    return weightkin.claims(paths), paths
-
 
 LAYERS = 6
 
@@ -132,12 +71,6 @@ def unrelated(zoo: dict[str, str]) -> Results:
     return weightkin.claims([zoo["base"], zoo["unrelated"]])
 
 
-def claim(results: Results, name: str) -> dict[str, Any]:
-    assert [entry["name"] for entry in results.summary["claims"]] == CLAIMS
-    found: dict[str, Any] = results.summary["claims"][CLAIMS.index(name)]
-    return found
-
-
 def weights_of(path: str) -> dict[str, Array]:
     return {name: array.astype(np.float64) for name, array in load_file(Path(path) / "model.safetensors").items()}
 
@@ -161,76 +94,6 @@ def test_sigma_is_the_published_arithmetic() -> None:
 )
 def test_layers_scale_with_depth(depth: int, layers: list[int]) -> None:
     assert published_layers(range(depth)) == layers
-
-
-def test_controversy_norms(controversy: tuple[Results, list[str]]) -> None:
-    """The published cosines, and what they would be without any correlation."""
-    results, _ = controversy
-    found = claim(results, "same_layer_norm_cosine")
-    published, corrected = found["published_style"], found["corrected"]
-    assert published["tensors"] == 92 and published["chosen_layers"] == [10, 20, 30, 40]
-    assert published["cosine"] == pytest.approx(0.967563, abs=1e-5)
-    assert published["cosine_by_role"]["norm.input"] == pytest.approx(0.948743, abs=1e-5)
-    assert published["cosine_by_role"]["norm.post_attention"] == pytest.approx(0.986383, abs=1e-5)
-    assert published["cosine_chosen"] == pytest.approx(0.98899, abs=1e-4)
-    assert published["cosine_chosen_and_layer_0"] == pytest.approx(0.81664, abs=1e-4)
-    assert corrected["pearson"] == pytest.approx(0.005365, abs=1e-5)
-    assert corrected["cosine_if_uncorrelated"] == pytest.approx(published["cosine"], abs=2e-3)
-    assert abs(corrected["z"]) < 3 and corrected["draws"] == 256
-    rows = {(row["layer"], row["role"]): row for row in results["claims_layers"].to_pylist()}
-    for row in moments():
-        role = {"norm_pre": "norm.input", "norm_post": "norm.post_attention"}[row["category"]]
-        ours = rows[int(row["layer"]), role]
-        assert ours["cosine"] == pytest.approx(float(row["cosine"]), abs=1e-6)
-        assert ours["cosine_if_uncorrelated"] == pytest.approx(float(row["cosine"]), abs=0.012)
-        assert ours["cosine_shuffled"] == pytest.approx(ours["cosine_if_uncorrelated"], abs=0.06)
-
-
-def test_controversy_sigma(controversy: tuple[Results, list[str]]) -> None:
-    """A hundred sigma as published; near zero against layers of one model."""
-    found = claim(controversy[0], "layer_0_baseline")
-    published, corrected = found["published_style"], found["corrected"]
-    assert published["cosine_within_b"] == pytest.approx(0.377, abs=0.02)
-    for side in "ab":
-        assert 100 < published[f"sigma_{side}"] < 250
-        assert abs(corrected[f"sigma_{side}"]) < 1
-        assert corrected[f"pearson_within_{side}"] == pytest.approx(0.5, abs=0.05)
-    assert corrected["lag"] == 10 and abs(corrected["pearson_across"]) < 0.02
-    assert published["z_as_if_independent"] > 3 > abs(corrected["z"])
-    assert corrected["p"] > 0.01
-
-
-def test_controversy_shuffle_and_routers(controversy: tuple[Results, list[str]]) -> None:
-    shuffle = claim(controversy[0], "norm_shuffle_test")
-    assert abs(shuffle["published_style"]["difference"]) < 0.01
-    assert shuffle["corrected"]["tensors_tested"] == 92
-    routers = claim(controversy[0], "router_assignment")
-    assert routers["published_style"]["cosine_assigned"] == pytest.approx(0.0380, abs=0.0012)
-    assert routers["corrected"]["cosine_gaussian"] == pytest.approx(0.0380, abs=0.0003)
-    assert routers["corrected"]["cosine_gaussian_deviation"] == pytest.approx(0.0006, abs=0.0002)
-    assert routers["corrected"]["cosine_relabelled"] == pytest.approx(0.0380, abs=0.0003)
-    assert abs(routers["corrected"]["z"]) < 4 and routers["corrected"]["draws"] == 32
-
-
-def test_controversy_coverage_and_shapes(controversy: tuple[Results, list[str]]) -> None:
-    """Queries of another shape are counted as not comparable, never cropped."""
-    coverage = claim(controversy[0], "coverage")
-    groups = {entry["group"]: entry for entry in coverage["corrected"]["groups"]}
-    assert coverage["published_style"]["parameters"] == 92 * WIDTH
-    per_layer = np.array([12 + 4 + 4, 4 + 4]) * WIDTH * DEPTH
-    assert [groups["attention"]["parameters"], groups["attention"]["comparable"]] == per_layer.tolist()
-    assert groups["router"]["comparable"] == 2 * EXPERTS * WIDTH
-    assert coverage["corrected"]["untested"][0]["reason"] == "shape"
-
-
-def test_controversy_printed(controversy: tuple[Results, list[str]]) -> None:
-    """As its user reads it, in 80 columns."""
-    shown = command("claims", *controversy[1], env=environment(COLUMNS="80")).stdout
-    assert max(map(len, shown.splitlines())) <= 80
-    sigma = claim(controversy[0], "layer_0_baseline")["published_style"]["sigma_b"]
-    for piece in (f"sigma over B {sigma:>10.0f}", "as published", "corrected", "0.9676", "0.8166", "0.0380 ± 0.000"):
-        assert " ".join(piece.split()) in " ".join(shown.split())
-    assert all(f"\n{number}  " in shown for number in range(1, 8))
 
 
 def test_norms_against_numpy(zoo: dict[str, str], unrelated: Results) -> None:
@@ -303,9 +166,23 @@ def test_routers_against_scipy(tmp_path: Path, experts_a: int, experts_b: int) -
     assert found["corrected"]["cosine_relabelled"] > found["corrected"]["cosine_gaussian"] + 0.05
 
 
-def test_gaussian_routers() -> None:
-    mean, deviation = gaussian_baseline(EXPERTS, EXPERTS, WIDTH, seed=0)
-    assert mean == pytest.approx(0.0380, abs=0.0003) and deviation == pytest.approx(0.0006, abs=0.0002)
+def test_other_shapes_are_not_cropped(tmp_path: Path) -> None:
+    """Keys of 4 and of 6 rows: no number, a row in the table with the reason, and a line in print."""
+    random = np.random.default_rng(8)
+    paths = []
+    for rows in (4, 6):
+        weights = routers_of(random, 8)
+        weights["model.layers.1.self_attn.k_proj.weight"] = random.standard_normal((rows, 64)).astype(np.float32)
+        config = {"model_type": "solar_open", "hidden_size": 64}
+        paths.append(str(write_checkpoint(tmp_path / str(rows), weights, config)))
+    results = weightkin.claims(paths)
+    found = claim(results, "seven_metrics")["corrected"]
+    assert [(entry["role"], entry["reason"]) for entry in found["not_compared"]] == [("attn.k", "shape")]
+    assert "attn.k" not in [entry["role"] for entry in found["roles"]]
+    row = next(row for row in results["claims_layers"].to_pylist() if row["role"] == "attn.k")
+    assert (row["status"], row["reason"], row["cosine"], row["shape_b"]) == ("untested", "shape", None, [6, 64])
+    shown = CliRunner().invoke(main, ["claims", *paths]).stdout
+    assert "not compared (shape, 4x64 against 6x64): attn.k in 1 layer" in shown
 
 
 def test_kin_stays_kin(zoo: dict[str, str]) -> None:

@@ -195,4 +195,11 @@ void bind_cpu(py::module_& module) {
             return kernels().read(static_cast<const char*>(info.ptr) + begin, end - begin);
         },
         py::arg("buffer"), py::arg("begin"), py::arg("end"), "XOR of all bytes: the roof of the memory-bound kernels.");
+    module.def(
+        "fma",
+        [](std::uint64_t flops) {
+            const py::gil_scoped_release release;
+            return kernels().fma(flops);
+        },
+        py::arg("flops"), "At least so many operations (a multiply-add is two); how many: the roof of `lagged`.");
 }

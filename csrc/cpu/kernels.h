@@ -31,6 +31,7 @@ using DifferenceKernel = void (*)(const void* x, const void* y, std::size_t dept
 using LaggedKernel = void (*)(const float* x, const float* y, std::size_t length, const std::uint32_t* lag,
                               const std::uint32_t* slot, std::size_t count, float* shifted, double* out);
 using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
+using FmaKernel = std::uint64_t (*)(std::uint64_t flops);
 
 struct Kernels {
     const char* name;
@@ -41,6 +42,7 @@ struct Kernels {
     LaggedKernel lagged;
     std::size_t lanes;  // floats of a vector
     ReadKernel read;    // XOR of all bytes: the roof that the benchmarks measure against
+    FmaKernel fma;      // at least so many operations in registers; how many: the roof of compute-bound kernels
 };
 
 extern const Kernels kScalarKernels;

@@ -24,6 +24,19 @@ std::uint64_t read(const void* data, std::size_t bytes) {
     return out;
 }
 
+std::uint64_t fma(std::uint64_t flops) {
+    constexpr std::uint64_t chains = 12, round = chains * kLanes<float> * 2;  // enough to keep two units busy
+    const std::uint64_t rounds = (flops + round - 1) / round;
+    f32v sum[chains];  // all different, or one would do for all; and what is multiplied changes from round to round
+    for (std::uint64_t chain = 0; chain < chains; ++chain) sum[chain] = f32v{} + static_cast<float>(chain);
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+        UNROLL for (std::uint64_t chain = 0; chain < chains; ++chain) sum[chain] = sum[chain] * 0.75f + 1.0f;
+    }
+    bool used = true;  // always, but the compiler cannot know
+    for (const f32v& one : sum) used &= one[0] >= 0;
+    return used ? rounds * round : 0;
+}
+
 }  // namespace
 
 const Kernels WEIGHTKIN_KERNELS = {
@@ -35,6 +48,7 @@ const Kernels WEIGHTKIN_KERNELS = {
     lagged,
     kLanes<float>,
     read,
+    fma,
 };
 
 }  // namespace weightkin

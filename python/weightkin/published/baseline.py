@@ -60,9 +60,9 @@ def baseline(subject: Subject) -> Claim:
         "published_style": published,
         "corrected": corrected | evidence_keys(subject.gain_evidence),
         "why": (
-            "Layer 0 is unlike all other layers, so it makes any pair look special, and the spread of four values is no "
-            f"standard error: the fair baseline is layers {lag} apart within one model; and as those resemble each other, "
-            "their z may be added only draw by draw."
+            "Layer 0 is unlike all other layers, so it makes any pair look special; the fair baseline is layers "
+            f"{lag} apart within one model. No sigma over a few layers is a test: layers of one model are alike, so their "
+            "z may be added only draw by draw, against relabelled copies."
         ),
     }
 

@@ -45,6 +45,7 @@ def claims(
     if len(paths) < 2:
         raise PlanError(f"{len(paths)} models given: the published analyses compare two or more")
     plan = make_plan(comparison.open_models(paths))
+    component_of(plan)  # without norms in common, what is left of them could not even be planned
     include = include or selection(plan)
     component = component_of(make_plan(plan.models, include, exclude, options.get("canonical", False)))
     results = comparison.run("claims", paths, include=include, exclude=exclude, progress=progress, **options)
@@ -66,11 +67,11 @@ def claims(
 
 
 def selection(plan: Plan) -> list[str]:
-    """Roles to read: of two models those of the analyses that they share, of more everything ([])."""
+    """Roles to read: of two models those of the analyses, shared or not, of more everything ([])."""
     if len(plan.models) > 2:
         return []
-    units = (unit for unit in plan.units if unit.group == "norms" or unit.address.role in (*KEY_VALUE, ROUTER))
-    return sorted({unit.address.role for unit in units})
+    slots = (slot for model in plan.models for slot in model.slots)
+    return sorted({s.address.role for s in slots if s.group == "norms" or s.address.role in (*KEY_VALUE, ROUTER)})
 
 
 def _with_claims(results: Results, component: str, found: Sequence[Claim], layers: pa.Table) -> Results:

@@ -20,6 +20,9 @@ Lines = list[tuple[str, str | Text]]
 """What is measured, and its value. Short enough that both halves stand side by side in 80 columns."""
 Half = tuple[str, Lines]
 
+ROUNDING = 1e-12
+"""Differences of cosines that are no more than rounding."""
+
 PUBLISHED, CORRECTED = "as published", "corrected"
 
 
@@ -70,9 +73,13 @@ def _same_layer(published: Values, corrected: Values) -> tuple[Half, Half]:
 
 
 def _baseline(published: Values, corrected: Values) -> tuple[Half, Half]:
-    left: Lines = [("same layer, A and B", coefficient(published["cosine_across"]))]
-    right: Lines = [("same layer, A and B", coefficient(corrected["cosine_across"]))]
-    for half, values, what in ((left, published, "layer 0 of"), (right, corrected, f"{corrected['lag']} apart in")):
+    layers = ", ".join(map(str, published["layers"])) or "none"
+    left: Lines = [("layers", layers), ("same layer, A and B", coefficient(published["cosine_across"]))]
+    right: Lines = [("layers", "1 on"), ("same layer, A and B", coefficient(corrected["cosine_across"]))]
+    for half, values, what in (
+        (left, published, "layer 0 of"),
+        (right, corrected, f"layers {corrected['lag']} apart in"),
+    ):
         half += [(f"{what} {side.upper()}", coefficient(values[f"cosine_within_{side}"])) for side in "ab"]
         half += [(f"  sigma over {side.upper()}", _sigma(values[f"sigma_{side}"])) for side in "ab"]
     right.append(("Pearson, same layer", correlation(corrected["pearson_across"])))
@@ -81,8 +88,7 @@ def _baseline(published: Values, corrected: Values) -> tuple[Half, Half]:
             (f"  {corrected['lag']} apart in {side.upper()}", correlation(corrected[f"pearson_within_{side}"]))
         )
     left.append(("z, as if independent", _z(published["z_as_if_independent"])))
-    layers = ", ".join(map(str, published["layers"])) or "none"
-    return (f"{PUBLISHED}: layers {layers}", left), (f"{CORRECTED}: layers 1 on", [*right, *_evidence(corrected)])
+    return (PUBLISHED, left), (CORRECTED, [*right, *_evidence(corrected)])
 
 
 def _shuffle(published: Values, corrected: Values) -> tuple[Half, Half]:
@@ -133,7 +139,9 @@ def _sigma(value: float | None) -> Text:
 
 
 def _signed(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:+.4f}" if abs(value) >= 5e-5 else f"{value:+.0e}"
+    if value is None:
+        return UNDEFINED
+    return f"{value:+.4f}" if abs(value) >= 5e-5 else f"{value:+.0e}" if abs(value) > ROUNDING else "0"
 
 
 SHOWN: dict[str, tuple[str, Callable[..., None]]] = {

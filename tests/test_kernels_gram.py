@@ -1,0 +1,167 @@
+"""The gram kernel against its definition in float64: rows, dtypes, sizes around block ends, layouts, hard numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kernels import DEVICE, check_compilation, chunks, gram, poisoned, tensor, torch
+from operands import Row, normal
+from test_gram import expected_measures, hard_numbers, measures
+from weightkin import reference
+from weightkin.checkpoint.mapping import NUMPY_DTYPES
+
+__all__ = ["poisoned"]
+
+SUM_ERROR = 3 * 2.0**-24
+"""Of any sum, relative to the sum of its terms' magnitudes."""
+MEASURE_ERROR = 1e-6
+"""Of a cosine or a Pearson, absolute."""
+DTYPES = ["BF16", "F16", "F32"]
+BLOCK_ENDS = [1, 15, 16, 17, 255, 256, 257, 4095, 4096, 4097]
+
+
+def check(rows: list[Row], tensors: list[torch.Tensor]) -> reference.Gram:
+    """Sums and measures of rows of finite numbers, within the contract."""
+    found = gram.gram(tensors)
+    wide = np.stack([row.astype(np.float64) for row in rows])
+    expected, bound = reference.gram(wide), reference.gram(np.abs(wide))
+    assert (np.abs(found.gram - expected.gram) <= SUM_ERROR * bound.gram).all()
+    assert (np.abs(found.sum - expected.sum) <= SUM_ERROR * bound.sum).all()
+    np.testing.assert_array_equal(found.gram, found.gram.T)
+    for got, want in zip(measures(found.gram, found.sum, rows[0].size), expected_measures(wide), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=MEASURE_ERROR)
+    return found
+
+
+def check_contiguous(rows: list[Row], dtype: str) -> None:
+    check(rows, [tensor(row, dtype) for row in rows])
+
+
+@pytest.mark.parametrize("size", BLOCK_ENDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_block_ends(dtype: str, size: int) -> None:
+    check_contiguous([normal(seed, size, dtype) for seed in (1, 2)], dtype)
+
+
+@pytest.mark.parametrize("count", range(2, gram.MAX_ROWS + 1))
+def test_rows(count: int) -> None:
+    dtype = DTYPES[count % 3]
+    check_contiguous([normal(seed, 300, dtype) for seed in range(count)], dtype)
+
+
+def test_chunks_add_up() -> None:
+    """Each chunk has its own sums, whatever else is there; and the same call gives the same bits."""
+    rows = [normal(seed, 3 * 4096 + 5, "BF16") for seed in (1, 2, 3)]
+    tensors = [tensor(row, "BF16") for row in rows]
+    whole = check(rows, tensors)
+    again = gram.gram(tensors)
+    assert whole.gram.tobytes() == again.gram.tobytes() and whole.sum.tobytes() == again.sum.tobytes()
+    two, first, second = (
+        gram.gram([row[part] for row in tensors]) for part in (slice(8192), slice(4096), slice(4096, 8192))
+    )
+    np.testing.assert_array_equal(two.gram, first.gram + second.gram)
+    np.testing.assert_array_equal(two.sum, first.sum + second.sum)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 255, 256, 257, 700])
+def test_sum_over_chunks(count: int) -> None:
+    parts = np.random.default_rng(count).integers(-1000, 1000, (count, 19)).astype(np.float64)
+    found = chunks.add_chunks(torch.from_numpy(parts).to(DEVICE)).cpu().numpy()
+    np.testing.assert_array_equal(found, parts.sum(axis=0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layouts(dtype: str) -> None:
+    """Rows of a wider matrix, every other element, an odd start, columns of a fused matrix, transposed, repeated."""
+    rows = [normal(seed, 600, dtype) for seed in range(3)]
+    matrix = torch.full((3, 2 * 600 + 1), torch.nan, dtype=tensor(rows[0], dtype).dtype, device=DEVICE)
+    for window in (matrix[:, :600], matrix[:, 601:], matrix[:, :1200:2]):
+        matrix[:] = torch.nan
+        window.copy_(torch.stack([tensor(row, dtype) for row in rows]))
+        check(rows, list(window))
+        check(rows, list(window.reshape(3, 30, 20)))
+    transposed = [tensor(row, dtype).reshape(20, 30).T.contiguous().T for row in rows]
+    assert not transposed[0].is_contiguous()
+    check(rows, transposed)
+    repeated = np.full(600, rows[0][0])
+    check([repeated, rows[1]], [tensor(rows[0], dtype)[:1].expand(600), tensor(rows[1], dtype)])
+
+
+def test_far_addresses() -> None:
+    """Elements more than 2^31 apart."""
+    far = torch.from_numpy(np.empty(2**31 + 8, np.int16)).view(torch.bfloat16)[:: 2**30]
+    rows = [normal(seed, 3, "BF16") for seed in (1, 2)]
+    for at, value in enumerate(tensor(rows[0], "BF16").cpu()):
+        far[at] = value
+    check(rows, [far.to(DEVICE) if DEVICE == "cuda" else far, tensor(rows[1], "BF16")])
+
+
+@pytest.mark.parametrize("kind", hard_numbers(0, 1, "F32"))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_hard_numbers(dtype: str, kind: str) -> None:
+    for size in (7, 700):
+        made = [hard_numbers(seed, size, dtype)[kind].astype(NUMPY_DTYPES[dtype]) for seed in (1, 2)]
+        check_contiguous([*made, normal(8, size, dtype)], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_worst_rounding(dtype: str) -> None:
+    """Neighbours that round most: a large product, then ones of half its last bit."""
+    position = np.arange(600)
+    for run in (2, 4, 8):
+        sign = (-1.0) ** (position // run)  # no mean, or the sums would be made in float64
+        for small in (2.0**-12 * 1.0078125, 2.0**-24):
+            row = (np.where(position % run == 0, 1, small) * sign).astype(NUMPY_DTYPES[dtype])
+            check_contiguous([row] * 2, dtype)
+
+
+@pytest.mark.parametrize("count", [2, 9])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_not_finite(dtype: str, value: float, count: int) -> None:
+    """One bad element reaches every sum it belongs to, and no other."""
+    rows = [normal(seed, 270, dtype) for seed in range(count)]
+    rows[0][260] = value
+    found = gram.gram([tensor(row, dtype) for row in rows])
+    wide = np.stack([row.astype(np.float64) for row in rows])
+    np.testing.assert_allclose(found.gram[0], wide @ wide[0])
+    np.testing.assert_equal(found.sum[0], value)
+    rest = reference.gram(wide[1:])
+    np.testing.assert_allclose(found.gram[1:, 1:], rest.gram, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.sum[1:], rest.sum, rtol=0, atol=1e-3)
+
+
+def test_no_elements() -> None:
+    found = gram.gram([torch.empty(0)] * 2)
+    assert found.gram.tolist() == [[0, 0], [0, 0]] and found.sum.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows"),
+    [
+        ("2 to 16 rows, not 1", [torch.zeros(4)]),
+        ("2 to 16 rows, not 17", [torch.zeros(4)] * 17),
+        ("differ in dtype, size or device", [torch.zeros(4), torch.zeros(5)]),
+        ("differ in dtype, size or device", [torch.zeros(4), torch.zeros(4, dtype=torch.float16)]),
+        ("unsupported dtype torch.float64", [torch.zeros(4, dtype=torch.float64)] * 2),
+    ],
+)
+def test_refused(rule: str, rows: list[torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match=rule):
+        gram.gram(rows)
+
+
+def test_compiles(tmp_path: Path) -> None:
+    """For Ampere, Hopper and Blackwell: masked and not, in float32 and float64, alone and three programs to a chunk."""
+    calls = ["80:gram:2:bfloat16:4096", "90:gram:2:bfloat16:4097", "100:gram:2:bfloat16:4096"]
+    check_compilation([*calls, "90:gram:2:float16:4096", "90:gram:3:float32:4096", "90:gram:9:bfloat16:4096"], tmp_path)
+
+
+def test_import_needs_neither_torch_nor_triton() -> None:
+    code = "import sys, weightkin, weightkin.kernels; sys.exit('torch' in sys.modules or 'triton' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
