@@ -99,9 +99,8 @@ def gram_kernel(
     rows: a tuple of N pointers to codes; strides: of N, in elements; parts: float64 [chunks, N (N + 3) / 2].
     """
     N: tl.constexpr = len(rows)
-    PROGRAMS: tl.constexpr = (
-        3 if HALF else 1
-    )  # they are neighbours, so that one of them reads memory, the rest the cache
+    # Programs of one chunk are neighbours, so that one of them reads memory and the rest the cache.
+    PROGRAMS: tl.constexpr = 3 if HALF else 1
     chunk = first + (tl.program_id(0) // PROGRAMS).to(tl.int64)
     start = chunk * CHUNK
     out = parts + chunk * (N * (N + 3) // 2)

@@ -17,9 +17,15 @@ from operands import Row
 torch = pytest.importorskip("torch")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-with pytest.MonkeyPatch.context() as environment:  # Triton reads it when it is imported and when kernels are defined
+
+def interpret(environment: pytest.MonkeyPatch) -> None:
+    """Triton looks when it is imported, when kernels are defined, and at their first launch."""
     if DEVICE == "cpu":
         environment.setenv("TRITON_INTERPRET", "1")
+
+
+with pytest.MonkeyPatch.context() as environment:
+    interpret(environment)
     pytest.importorskip("triton")
     from weightkin.kernels import chunks, difference, gram
 
@@ -36,7 +42,7 @@ def tensor(row: Row, dtype: str) -> torch.Tensor:
 
 def check_compilation(calls: Sequence[str], folder: Path) -> None:
     """What launchers launch compiles, and no kernel spills registers. In a process of its own, without the interpreter."""
-    environment = os.environ | {"TRITON_CACHE_DIR": str(folder)}
+    environment = os.environ | {"TRITON_CACHE_DIR": str(folder), "TRITON_INTERPRET": "0"}
     script = Path(__file__).with_name("compile_kernels.py")
     run = subprocess.run([sys.executable, script, *calls], capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 0, run.stderr
@@ -45,9 +51,10 @@ def check_compilation(calls: Sequence[str], folder: Path) -> None:
         assert compiled[call] and all(local == 0 for _, local in compiled[call]), (call, compiled[call])
 
 
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Memory that a launcher leaves uninitialised holds NaN; the interpreter's arithmetic does not warn."""
+    interpret(monkeypatch)
     torch.use_deterministic_algorithms(True)
     with np.errstate(all="ignore"):
         yield

@@ -15,7 +15,7 @@ from test_gram import expected_measures, hard_numbers, measures
 from weightkin import reference
 from weightkin.checkpoint.mapping import NUMPY_DTYPES
 
-__all__ = ["poisoned"]
+pytestmark = pytest.mark.usefixtures(poisoned.__name__)
 
 SUM_ERROR = 3 * 2.0**-24
 """Of any sum, relative to the sum of its terms' magnitudes."""
@@ -104,7 +104,7 @@ def test_far_addresses() -> None:
 @pytest.mark.parametrize("kind", hard_numbers(0, 1, "F32"))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_hard_numbers(dtype: str, kind: str) -> None:
-    for size in (7, 700):
+    for size in (7, 270):
         made = [hard_numbers(seed, size, dtype)[kind].astype(NUMPY_DTYPES[dtype]) for seed in (1, 2)]
         check_contiguous([*made, normal(8, size, dtype)], dtype)
 
@@ -120,8 +120,7 @@ def test_worst_rounding(dtype: str) -> None:
             check_contiguous([row] * 2, dtype)
 
 
-@pytest.mark.parametrize("count", [2, 9])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("value", "count"), [(np.nan, 2), (np.inf, 2), (-np.inf, 2), (np.nan, 9)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_not_finite(dtype: str, value: float, count: int) -> None:
     """One bad element reaches every sum it belongs to, and no other."""
@@ -159,7 +158,7 @@ def test_refused(rule: str, rows: list[torch.Tensor]) -> None:
 def test_compiles(tmp_path: Path) -> None:
     """For Ampere, Hopper and Blackwell: masked and not, in float32 and float64, alone and three programs to a chunk."""
     calls = ["80:gram:2:bfloat16:4096", "90:gram:2:bfloat16:4097", "100:gram:2:bfloat16:4096"]
-    check_compilation([*calls, "90:gram:2:float16:4096", "90:gram:3:float32:4096", "90:gram:9:bfloat16:4096"], tmp_path)
+    check_compilation([*calls, "90:gram:3:float32:4096", "90:gram:9:bfloat16:4096"], tmp_path)
 
 
 def test_import_needs_neither_torch_nor_triton() -> None:

@@ -38,6 +38,7 @@ def test_counted_and_undefined(dtype: str, case: str, tmp_path: Path, monkeypatc
     row, index = rows.pop((NAME,)), results["tensors"]["name_a"].to_pylist().index(NAME)
     touched = [block for block in results["blocks"].to_pylist() if block["row"] == index and _not_finite(block)]
     assert [(block["first"], block["last"]) for block in touched] == [(0, 256)]
+    assert row["z"] is row["p"] is None
     roles = {role["role"]: role for role in results.summary["roles"]}
     for entry in (row, touched[0], roles["attn.q"], results.summary["components"][0]):
         assert {name: entry[name] for name in wanted} == wanted

@@ -26,10 +26,14 @@ struct Difference {
 // gram[i * count + j] += <x_i, x_j> for i <= j only; sum[i] += sum x_i.
 using GramKernel = void (*)(const void* const* rows, int count, std::size_t depth, double* gram, double* sum);
 using DifferenceKernel = void (*)(const void* x, const void* y, std::size_t depth, Difference* out);
-// out[slot[l]] += <x, y rotated by lag[l]>. x: `length` floats, then zeros to a whole vector; y: its line twice, then a
-// vector of room; lags of equal remainder modulo `lanes` side by side; shifted: room for as much as y.
+// x: `lines` of `length` floats, `stride` apart, zeros between them; balanced in place (lagged.h) if all are finite,
+// else false. `room`: stride + 2 * lines floats.
+using BalanceKernel = bool (*)(float* x, std::size_t lines, std::size_t length, std::size_t stride, float* room);
+// The `lanes` / 2 sums from sums[lanes / 2 * l] on += parts of <x, y rotated by lag[l]>. x: `length` floats, then zeros
+// to a whole vector; y: its line twice, then a vector of room; lags of equal remainder modulo `lanes` side by side,
+// ascending; shifted: room for as much as y.
 using LaggedKernel = void (*)(const float* x, const float* y, std::size_t length, const std::uint32_t* lag,
-                              const std::uint32_t* slot, std::size_t count, float* shifted, double* out);
+                              std::size_t count, float* shifted, double* sums);
 using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
 using FmaKernel = std::uint64_t (*)(std::uint64_t flops);
 
@@ -39,6 +43,7 @@ struct Kernels {
     GramKernel gram_wide[kElements];  // float64 throughout: where cancellation or range would break that bound
     DifferenceKernel difference[kElements];
     DifferenceKernel difference_wide[kElements];  // float64: where a difference overflows float32
+    BalanceKernel balance;
     LaggedKernel lagged;
     std::size_t lanes;  // floats of a vector
     ReadKernel read;    // XOR of all bytes: the roof that the benchmarks measure against

@@ -5,6 +5,7 @@ namespace {
 
 #include "lanes.inl"
 
+#include "balance.inl"
 #include "difference.inl"
 #include "gram.inl"
 #include "lagged.inl"
@@ -45,6 +46,7 @@ const Kernels WEIGHTKIN_KERNELS = {
     {gram<kBf16, double>, gram<kF16, double>, gram<kF32, double>, gram<kF64, double>},
     {difference<kBf16, float>, difference<kF16, float>, difference<kF32, double>, difference<kF64, double>},
     {difference<kBf16, double>, difference<kF16, double>, difference<kF32, double>, difference<kF64, double>},
+    balance,
     lagged,
     kLanes<float>,
     read,

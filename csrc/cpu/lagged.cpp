@@ -9,9 +9,8 @@
 namespace weightkin {
 namespace {
 
-constexpr std::size_t kPad = 16;      // floats of the widest vector: kernels read whole vectors
-constexpr double kConstant = 0.9;     // share of equal entries beyond which a vector counts as constant
-constexpr double kResolved = 1e-10;   // smallest variance, as a share of the mean square, that is more than rounding
+constexpr std::size_t kPad = 16;   // floats of the widest vector: kernels read whole vectors
+constexpr double kConstant = 0.9;  // share of equal entries beyond which a vector counts as constant
 
 // Floats that start at a cache line: what the kernel loads from a shifted copy then never straddles two.
 class AlignedFloats {
@@ -59,49 +58,24 @@ bool rank(float* x, std::size_t length) {
     return static_cast<double>(longest) <= kConstant * static_cast<double>(length);
 }
 
-// 1 / norm of what is left of a sum of squares after centring, or 0 where that is rounding.
-double inverse_norm(double centred, double square) { return centred > kResolved * square ? 1 / std::sqrt(centred) : 0; }
-
-void centre_and_scale(float* x, std::size_t length) {
-    double sum[8] = {}, square[8] = {};  // several, so that no addition waits for the one before
-    for (std::size_t i = 0; i < length; ++i) sum[i % 8] += x[i];
-    const double size = static_cast<double>(length), mean = std::accumulate(sum, sum + 8, 0.0) / size;
-    for (std::size_t i = 0; i < length; ++i) square[i % 8] += (x[i] - mean) * (x[i] - mean);
-    const double centred = std::accumulate(square, square + 8, 0.0);
-    const double scale = inverse_norm(centred, centred + size * mean * mean);
-    for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>((x[i] - mean) * scale);
+// Centred and of norm 1.
+void scale_to_unit(float* x, std::size_t length) {
+    const double mean = std::accumulate(x, x + length, 0.0) / static_cast<double>(length);
+    double square = 0;
+    for (std::size_t i = 0; i < length; ++i) square += (x[i] - mean) * (x[i] - mean);
+    for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>((x[i] - mean) / std::sqrt(square));
 }
 
-// lines x length floats, `stride` apart. False if there is no statistic: a value is not finite, or see `rank`.
+// False if there is no statistic.
 bool balance(float* x, std::size_t lines, std::size_t length, std::size_t stride) {
-    std::vector<double> sum(length), square(length), scale(length);
-    for (float* at = x; at < x + lines * stride; at += stride) {
-        if (!std::all_of(at, at + length, [](float value) { return std::isfinite(value); })) return false;
-        for (std::size_t i = 0; i < length; ++i) square[i] += static_cast<double>(at[i]) * at[i];
-    }
     if (lines == 1) {
-        const bool varies = rank(x, length);
-        centre_and_scale(x, length);
-        return varies;
+        if (!std::all_of(x, x + length, [](float value) { return std::isfinite(value); }) || !rank(x, length))
+            return false;
+        scale_to_unit(x, length);
+        return true;
     }
-    for (std::size_t i = 0; i < length; ++i) scale[i] = inverse_norm(square[i], 0);
-    std::fill(square.begin(), square.end(), 0.0);
-    for (float* at = x; at < x + lines * stride; at += stride) {
-        for (std::size_t i = 0; i < length; ++i) at[i] = static_cast<float>(at[i] * scale[i]);
-        centre_and_scale(at, length);
-        for (std::size_t i = 0; i < length; ++i) {
-            sum[i] += at[i];
-            square[i] += static_cast<double>(at[i]) * at[i];
-        }
-    }
-    for (std::size_t i = 0; i < length; ++i) {
-        sum[i] /= static_cast<double>(lines);
-        scale[i] = inverse_norm(square[i] - static_cast<double>(lines) * sum[i] * sum[i], square[i]);
-    }
-    for (float* at = x; at < x + lines * stride; at += stride) {
-        for (std::size_t i = 0; i < length; ++i) at[i] = static_cast<float>((at[i] - sum[i]) * scale[i]);
-    }
-    return true;
+    std::vector<float> room(stride + 2 * lines);
+    return kernels().balance(x, lines, length, stride, room.data());
 }
 
 }  // namespace
@@ -131,17 +105,25 @@ void lagged(const LaggedRequest& request, double* out) {
         }
         usable[i] = balance(rows, lines, length, stride);
     }
+    const std::size_t pairs = count * (count - 1) / 2, parts = lanes / 2;
+    std::vector<double> sums(pairs * lags * parts);
     for (std::size_t j = 1; j < count; ++j) {
         for (std::size_t line = 0; line < lines; ++line) {
             const float* from = x.data() + (j * lines + line) * stride;
             std::copy_n(from, length, y.data());
             std::copy_n(from, length, y.data() + length);
             for (std::size_t i = 0; i < j; ++i) {
-                const std::size_t pair = i * count - i * (i + 1) / 2 + j - i - 1;
                 if (!usable[i] || !usable[j]) continue;
-                kernels().lagged(x.data() + (i * lines + line) * stride, y.data(), length, lag.data(), slot.data(),
-                                 lags, shifted.data(), out + pair * lags);
+                const std::size_t pair = i * count - i * (i + 1) / 2 + j - i - 1;
+                kernels().lagged(x.data() + (i * lines + line) * stride, y.data(), length, lag.data(), lags,
+                                 shifted.data(), sums.data() + pair * lags * parts);
             }
+        }
+    }
+    for (std::size_t pair = 0; pair < pairs; ++pair) {
+        for (std::size_t l = 0; l < lags; ++l) {
+            const double* part = sums.data() + (pair * lags + l) * parts;
+            out[pair * lags + slot[l]] = std::accumulate(part, part + parts, 0.0);
         }
     }
 }

@@ -21,7 +21,7 @@ from .summary import Histograms, PairTotals
 from .tables import BLOCKS, TENSORS, PairSweep, block_columns, pair_of, tensor_record, to_table
 from .triples import TRIPLES, triples
 
-BATCH = 1 << 16
+BATCH = 1 << 13
 """Rows that are held before they are handed on."""
 
 

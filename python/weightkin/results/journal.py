@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import fields
 from io import FileIO
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,7 @@ def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
 
     def take(dtype: str, shape: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
         nonlocal at
-        array = np.frombuffer(payload, dtype, int(np.prod(shape)), at).reshape(shape)
+        array = np.frombuffer(payload, dtype, prod(shape), at).reshape(shape)
         at += array.nbytes
         return array
 

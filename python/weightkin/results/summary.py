@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..ops import QUANTILE, Sweep
 from ..plan import Plan, Row
 from ..schema import display_order
-from ..similarity import PairSums, magnitude_values, measures, pearson, weighted_quantile
+from ..similarity import Array, PairSums, magnitude_values, measures, pearson, weighted_quantile
 from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
 from ..units import Unit
@@ -63,7 +63,8 @@ class PairTotals:
     evidence: PairEvidence
     places: list[tuple[str, str, str]] = field(default_factory=list)
     """component, group, role of each float tensor"""
-    sums: list[PairSums] = field(default_factory=list)
+    sums: list[Array] = field(default_factory=list)
+    """Fields of the PairSums of each: an object apiece would be most of a large matrix's memory"""
     extremes: list[float] = field(default_factory=list)
     counts: list[list[int]] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
@@ -76,7 +77,7 @@ class PairTotals:
         self.identical &= bool(found.identical)
         if found.unit.is_float:
             self.places.append((row.address.component, row.group, row.address.role))
-            self.sums.append(found.whole)
+            self.sums.append(np.concatenate([getattr(found.whole, part.name) for part in fields(PairSums)]))
             self.extremes.append(float(found.max_abs.max()))
             self.counts.append([int(counts.sum()) for counts in found.counts])
 
@@ -89,7 +90,7 @@ class PairTotals:
             return []
         columns = [("component", "group", "role").index(name) for name in names]
         keys = [tuple(place[column] for column in columns) for place in self.places]
-        sums = PairSums(*(np.concatenate([getattr(one, part.name) for one in self.sums]) for part in fields(PairSums)))
+        sums = PairSums(*np.ascontiguousarray(np.stack(self.sums).T))
         out = []
         for key in sorted(set(keys), key=display_order):
             rows = np.flatnonzero([other == key for other in keys])

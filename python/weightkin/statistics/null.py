@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from math import gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ Array = npt.NDArray[np.float64]
 
 DRAWS = 256
 """Lags of the null unless the caller says otherwise: ranks resolve p down to 1/257."""
+VECTOR = 16
+"""Floats of the widest vector that the kernels load."""
 
 
 def generator(seed: int, *names: object) -> np.random.Generator:
@@ -33,12 +36,17 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 def draw_lags(extent: int, draws: int, seed: int, *names: object) -> npt.NDArray[np.uint32]:
     """[1 + draws]: lag 0, then `draws` random lags of an axis of `extent` entries.
 
-    Without replacement from 1..extent-1 where there are enough. A shorter axis draws with replacement from all its lags,
-    0 among them: its draws then tie with the observed value now and then, which can only raise p.
+    Without replacement where there are enough: multiples of `step`, which form a subgroup of the rotations, as many as
+    any. They keep vectors of floats whole, which saves the kernel a copy per remainder. A shorter axis draws with
+    replacement from all its lags, 0 among them: its draws then tie with the observed value now and then, which can only
+    raise p.
     """
     random = generator(seed, "lags", extent, *names)
     if draws < extent:
-        lags = 1 + random.choice(extent - 1, draws, replace=False)
+        step = gcd(extent, VECTOR)
+        while extent // step <= draws:
+            step //= 2
+        lags = step * (1 + random.choice(extent // step - 1, draws, replace=False))
     else:
         lags = random.integers(0, extent, draws)
     return np.concatenate([[0], lags]).astype(np.uint32)

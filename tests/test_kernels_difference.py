@@ -1,0 +1,154 @@
+"""The difference and census kernels against numpy: dtypes, sizes around block ends, layouts, hard numbers, every code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kernels import DEVICE, check_compilation, difference, poisoned, tensor, torch
+from operands import Row, bits, finite_range, normal
+from weightkin import reference
+from weightkin.checkpoint.mapping import NUMPY_DTYPES
+
+pytestmark = pytest.mark.usefixtures(poisoned.__name__)
+
+DTYPES = ["BF16", "F16", "F32"]
+BLOCK_ENDS = [1, 15, 16, 17, 4095, 4096, 4097, 3 * 4096 + 5]
+
+
+def check(x: Row, y: Row, tensors: list[torch.Tensor]) -> None:
+    """The difference of finite numbers, and the census of the first."""
+    found, expected = difference.difference(*tensors), reference.difference(x, y)
+    np.testing.assert_allclose(found[:2], expected[:2], rtol=1e-14)
+    assert found[2:] == expected[2:]
+    check_census(x, tensors[0])
+
+
+def check_census(x: Row, on_device: torch.Tensor) -> None:
+    found, wide = difference.census(on_device), x.astype(np.float64)
+    assert (found.nans, found.infinities) == (np.isnan(wide).sum(), np.isinf(wide).sum())
+    codes = bits(x) >> (8 * x.dtype.itemsize - 16)
+    np.testing.assert_array_equal(found.histogram, np.bincount(codes & 0x7FFF, minlength=1 << 15))
+
+
+def partly_equal(size: int, dtype: str) -> tuple[Row, Row]:
+    x = normal(size, size, dtype)
+    return x, np.where(np.arange(size) % 3 == 0, x, normal(size + 1, size, dtype))
+
+
+@pytest.mark.parametrize("size", BLOCK_ENDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_block_ends(dtype: str, size: int) -> None:
+    x, y = partly_equal(size, dtype)
+    check(x, y, [tensor(x, dtype), tensor(y, dtype)])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layouts(dtype: str) -> None:
+    """Rows of a wider matrix, an odd start, every other element, columns of a fused matrix, a single row repeated."""
+    x, y = partly_equal(600, dtype)
+    matrix = torch.full((2, 2 * 600 + 1), torch.nan, dtype=tensor(x, dtype).dtype, device=DEVICE)
+    for window in (matrix[:, :600], matrix[:, 601:], matrix[:, :1200:2]):
+        matrix[:] = torch.nan
+        window.copy_(torch.stack([tensor(x, dtype), tensor(y, dtype)]))
+        check(x, y, list(window))
+        check(x, y, list(window.reshape(2, 30, 20)))
+    repeated = np.full(600, x[0])
+    check(repeated, y, [tensor(x, dtype)[:1].expand(600), tensor(y, dtype)])
+
+
+def test_far_addresses() -> None:
+    """Elements more than 2^31 apart."""
+    far = torch.from_numpy(np.empty(2**31 + 8, np.int16)).view(torch.bfloat16)[:: 2**30]
+    x, y = partly_equal(3, "BF16")
+    for at, value in enumerate(tensor(x, "BF16").cpu()):
+        far[at] = value
+    check(x, y, [far.to(DEVICE) if DEVICE == "cuda" else far, tensor(y, "BF16")])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_hard_numbers(dtype: str) -> None:
+    largest, smallest, epsilon = finite_range(dtype)
+    random = np.random.default_rng(3)
+    for values in (
+        [largest, -largest, 1.0],  # differences overflow, squares even more
+        [smallest * 3, -smallest, 0.0],
+        [1.0, 1 + epsilon],
+        [2.0, -2.0, smallest],
+        [0.0, -0.0],
+        [0.0],
+    ):
+        for size in (7, 4097):
+            x, y = (random.choice(values, size).astype(NUMPY_DTYPES[dtype]) for _ in range(2))
+            check(x, y, [tensor(x, dtype), tensor(y, dtype)])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equality_is_of_bits(dtype: str) -> None:
+    minus_zero, zero, nan = (np.full(4097, value, NUMPY_DTYPES[dtype]) for value in (-0.0, 0.0, np.nan))
+    found = difference.difference(tensor(minus_zero, dtype), tensor(zero, dtype))
+    assert found == reference.Difference(0, 0, 0, 4097)
+    assert difference.difference(tensor(nan, dtype), tensor(nan, dtype)).unequal == 0
+    other = nan.copy()
+    bits(other)[-1] ^= 1  # another NaN
+    assert difference.difference(tensor(nan, dtype), tensor(other, dtype)).unequal == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_not_finite(dtype: str) -> None:
+    x, y = normal(1, 4200, dtype), normal(2, 4200, dtype)
+    x[[3, 4100]], x[[5, 6, 4150]], y[7] = np.nan, -np.inf, np.inf
+    found = difference.difference(tensor(x, dtype), tensor(y, dtype))
+    assert np.isnan(found.sum_abs) and np.isnan(found.sum_square)
+    assert found.max_abs == np.inf and found.unequal == reference.difference(x, y).unequal
+    x[[5, 6, 4150]], y[7] = 0, 0  # NaN is left
+    gap = np.abs(x.astype(np.float64) - y.astype(np.float64))
+    assert difference.difference(tensor(x, dtype), tensor(y, dtype)).max_abs == np.nanmax(gap)
+    check_census(x, tensor(x, dtype))
+    nan = tensor(np.full(5, np.nan, NUMPY_DTYPES[dtype]), dtype)
+    assert difference.difference(nan, nan).max_abs == 0
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16"])
+def test_every_code(dtype: str) -> None:
+    codes = np.random.default_rng(0).permutation(np.arange(1 << 16, dtype=np.uint16))
+    for row in (codes[:20001], codes[20001:], codes // 3):
+        check_census(row.view(NUMPY_DTYPES[dtype]), tensor(row.view(NUMPY_DTYPES[dtype]), dtype))
+
+
+def test_float32_by_upper_bits() -> None:
+    """A NaN whose low bits alone tell it from an infinity, subnormal numbers, and both zeros."""
+    codes = np.array([0x7F800001, 0xFF800000, 0x7FC00000, 1, 0x80010000, 0, 0x80000000, 0x3F80FFFF], np.uint32)
+    check_census(codes.view(np.float32), tensor(codes.view(np.float32), "F32"))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_more_chunks_than_tables(value: float) -> None:
+    """One value only, in all of the private tables and once more around; twice the same."""
+    row = np.full(66 * 4096 + 1, value, NUMPY_DTYPES["BF16"])
+    for _ in range(2):
+        check_census(row, tensor(row, "BF16"))
+
+
+def test_no_elements() -> None:
+    empty = torch.empty(0, device=DEVICE)
+    assert difference.difference(empty, empty) == reference.Difference(0, 0, 0, 0)
+    found = difference.census(empty)
+    assert (found.nans, found.infinities, found.histogram.sum()) == (0, 0, 0)
+
+
+def test_refused() -> None:
+    with pytest.raises(ValueError, match="differ in dtype, size or device"):
+        difference.difference(torch.zeros(4), torch.zeros(5))
+    with pytest.raises(ValueError, match=r"unsupported dtype torch\.float64"):
+        difference.census(torch.zeros(4, dtype=torch.float64))
+
+
+def test_compiles(tmp_path: Path) -> None:
+    """For Ampere, Hopper and Blackwell, masked and not."""
+    calls = [
+        f"{architecture}:{op}:bfloat16:4097" for architecture in (80, 90, 100) for op in ("difference:2", "census:1")
+    ]
+    check_compilation([*calls, "90:difference:2:float16:4096", "90:difference:2:float32:4096"], tmp_path)
