@@ -12,6 +12,9 @@ import shutil
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
+
+import transformers
 
 from .zoo.lineage import PAIRS, UNCHANGED
 from .zoo.members import MEMBERS, Zoo
@@ -26,10 +29,9 @@ def make_zoo(
     folder: Path, seed: int, architecture: str = "glm4_moe", quick: bool = False, only: Collection[str] = ()
 ) -> Path:
     """Trains the members `only` (default: all) and those that they are made from. Raises FileExistsError."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    messages: Any = transformers.logging
+    messages.set_verbosity_error()
+    messages.disable_progress_bar()
     folder.mkdir(parents=True)
     zoo = Zoo(folder, architecture, seed, quick)
     wanted = needed(only)

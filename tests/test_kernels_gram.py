@@ -111,12 +111,12 @@ def test_hard_numbers(dtype: str, kind: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_worst_rounding(dtype: str) -> None:
-    """Neighbours that round most: a large product, then ones of half its last bit."""
-    position = np.arange(600)
-    for run in (2, 4, 8):
-        sign = (-1.0) ** (position // run)  # no mean, or the sums would be made in float64
+    """A large product, then ones of half its last bit: neighbours, then what a thread adds to its sum of neighbours."""
+    for run in (2, 4, 8, 4096):
+        position = np.arange(max(run, 600))
+        sign = (-1.0) ** (position // 8)  # no mean, or the sums would be made in float64
         for small in (2.0**-12 * 1.0078125, 2.0**-24):
-            row = (np.where(position % run == 0, 1, small) * sign).astype(NUMPY_DTYPES[dtype])
+            row = (np.where(position % run < max(run // 16, 1), 1, small) * sign).astype(NUMPY_DTYPES[dtype])
             check_contiguous([row] * 2, dtype)
 
 

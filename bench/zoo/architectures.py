@@ -35,12 +35,14 @@ MROPE = {"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3], "rope_typ
 def fresh(architecture: str, seed: int) -> Any:
     """A language model."""
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(CONFIG_MAPPING[architecture](**CONFIGS[architecture]), dtype=torch.float32)
+    automatic: Any = AutoModelForCausalLM
+    return automatic.from_config(CONFIG_MAPPING[architecture](**CONFIGS[architecture]), dtype=torch.float32)
 
 
 def fresh_vlm(architecture: str, seed: int) -> Any:
     """A language model with a vision tower."""
     torch.manual_seed(seed)
+    automatic: Any = AutoModelForImageTextToText
     text = VLM_TEXT | (MROPE if architecture == "qwen2_5_vl" else {})
-    config = CONFIG_MAPPING[architecture](text_config=text, vision_config=VISION)
-    return AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    arguments: dict[str, Any] = {"text_config": text, "vision_config": VISION}
+    return automatic.from_config(CONFIG_MAPPING[architecture](**arguments), dtype=torch.float32)

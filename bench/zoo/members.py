@@ -13,7 +13,7 @@ import torch
 
 from .architectures import HIDDEN, fresh, fresh_vlm
 from .edits import keep_experts, permute, relayer, rescale, rotate
-from .states import State, layer_of, layers_of, load, save, tensors, write
+from .states import State, layers_of, load, save, tensors, write
 from .text import read_bytes
 from .training import jitter, train
 
@@ -184,8 +184,9 @@ def vlm_a(zoo: Zoo) -> None:
 def vlm_b(zoo: Zoo) -> None:
     """A HyperCLOVA X vision model with vlm_a's vision tower and a language model of its own."""
     model = fresh_vlm("hyperclovax_vision_v2", zoo.number(8))
+    jitter(model, zoo.number(21))
     towers = {name.split("visual.")[1]: x for name, x in zoo.state("vlm_a").items() if "visual." in name}
-    torch.manual_seed(zoo.number(21))
+    torch.manual_seed(zoo.number(8))
     for name, parameter in model.named_parameters():
         source = towers.get(name.rpartition("vision_model.")[2])
         if "vision_model." in name and source is not None and source.shape == parameter.shape:

@@ -39,7 +39,8 @@ def write(state: State, like: Path, folder: Path, **config: Any) -> Path:
     folder.mkdir(parents=True)
     text = json.dumps(json.loads((like / "config.json").read_text()) | config, indent=2)
     (folder / "config.json").write_text(text)
-    names, weight_map = sorted(state), {}
+    names = sorted(state)
+    weight_map: dict[str, str] = {}
     for shard in range(SHARDS):
         file = f"model-{shard + 1:05d}-of-{SHARDS:05d}.safetensors"
         part = {name: _stored(state[name]) for name in names[shard::SHARDS]}

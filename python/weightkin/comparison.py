@@ -26,6 +26,7 @@ from .results.summary import describe_models, numbers
 from .results.tables import schemas
 from .schema import Model, resolve
 from .statistics.null import DRAWS
+from .statistics.verdict import FEWEST_DRAWS
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how many bytes of how many are."""
@@ -75,6 +76,10 @@ def run(
 ) -> Results:
     if not 2 <= len(paths) <= MAX_MODELS:
         raise PlanError(f"{len(paths)} models given: 2 to {MAX_MODELS} can be compared in one run")
+    if 0 < null < FEWEST_DRAWS:
+        raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}, or 0 for none")
+    if threads is not None and threads < 1:
+        raise PlanError(f"{threads} threads given: at least 1 is needed")
     if resume and output is None:
         raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")
     plan = make_plan(open_models(paths), include, exclude, canonical)

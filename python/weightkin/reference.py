@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from .similarity import RESOLVED
 
@@ -56,8 +55,10 @@ def balance(x: Rows) -> Rows:
     One line: its ranks, centred and of norm 1; zeros if more than 9 of 10 entries are equal.
     """
     if len(x) == 1:
+        from scipy.stats import rankdata  # slow to import, and only the definition needs it
+
         varies = np.unique(x, return_counts=True)[1].max() <= 0.9 * x.size
-        return np.asarray(_unit(stats.rankdata(x, axis=1), axis=1) * varies)
+        return np.asarray(_unit(rankdata(x, axis=1), axis=1) * varies)
     norm = np.linalg.norm(x, axis=0)
     x = np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
     return _unit(_unit(x, axis=1), axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -53,6 +54,11 @@ class PairSums:
         return cls(
             elements, product, *square, *total, product - uncorrelated, variance_a, variance_b, uncorrelated, *gaps
         )
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[PairSums]) -> PairSums:
+        """The entries of all parts, one after the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     @np.errstate(invalid="ignore")  # infinite tensors: inf - inf
     def pooled(self) -> PairSums:

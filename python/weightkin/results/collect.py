@@ -11,14 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..plan import Plan
+from ..plan import Plan, Row
 from ..relabelling import largest_statistic
+from ..similarity import PairSums
 from ..statistics.multiplicity import benjamini_hochberg
 from .evidence import NULLS, Found, PairEvidence
 from .folder import atomic
 from .journal import Journal
 from .summary import Histograms, PairTotals
-from .tables import BLOCKS, TENSORS, PairSweep, block_columns, pair_of, tensor_record, to_table
+from .tables import TENSORS, PairSweep, add_measures, block_columns, blocks_table, pair_of, tensor_record
 from .triples import TRIPLES, triples
 
 BATCH = 1 << 13
@@ -54,42 +55,65 @@ def collect(
     found = _tensor_evidence(plan, journal, evidence)
     totals = {pair: PairTotals(*pair, evidence[pair]) for pair in plan.pairs}
     histograms = Histograms()
-    records: list[dict[str, Any]] = []
-    pieces: list[Mapping[str, Any]] = []
-    written = pending_blocks = 0
-
-    def flush(minimum: int) -> None:
-        nonlocal written, pending_blocks
-        if len(records) > minimum:
-            write["tensors"](pa.Table.from_pylist(_null_nans(records), TENSORS))
-            written += len(records)
-            records.clear()
-        if pending_blocks > minimum:
-            write["blocks"](to_table(pieces, BLOCKS))
-            pieces.clear()
-            pending_blocks = 0
-
+    batch = _Batch(write)
     for unit in plan.units:
         sweep = journal.sweep(unit)
         for a, b, row in plan.compared(unit):
             pair = PairSweep(unit, sweep, a, b)
             totals[a, b].add(row, pair)
-            pieces.append(block_columns(a, b, written + len(records), pair))
-            pending_blocks += len(unit.bounds) - 1
-            records.append(tensor_record(a, b, row, pair) | found[a, b].get(unit.index, {}))
+            batch.add(a, b, row, pair, found[a, b].get(unit.index, {}))
         if unit.is_float:
             histograms.add(unit, unit.group, sweep, pair.code)
-        flush(BATCH)
     for a, b in plan.pairs:
         for row in plan.untested(a, b):
             totals[a, b].add(row, None)
-            records.append(tensor_record(a, b, row, None))
-        flush(BATCH)
+            batch.add(a, b, row, None, {})
         write["nulls"](pa.Table.from_pylist(list(evidence[a, b].records()), NULLS))
     if len(plan.models) > 2:
         write["triples"](pa.Table.from_pylist(list(triples(evidence)), TRIPLES))
-    flush(0)
+    batch.flush()
     return totals, histograms
+
+
+class _Batch:
+    """Rows of `tensors` and `blocks` on their way out. What follows from sums is computed for many rows at once.
+
+    Keeps sums, never sweeps: a sweep's histograms are half a megabyte.
+    """
+
+    def __init__(self, write: Mapping[str, Callable[[pa.Table], None]]) -> None:
+        self._write = write
+        self._written = 0
+        self._records: list[dict[str, Any]] = []
+        self._floats: list[tuple[dict[str, Any], PairSums]] = []
+        self._pieces: list[Mapping[str, Any]] = []
+        self._blocks: list[tuple[PairSums, bool]] = []
+        self._rows = 0
+
+    def add(self, a: int, b: int, row: Row, found: PairSweep | None, evidence: Mapping[str, Any]) -> None:
+        record = tensor_record(a, b, row, found) | evidence
+        if found is not None:
+            self._pieces.append(block_columns(a, b, self._written + len(self._records), found))
+            self._blocks.append((found.blocks, found.unit.is_float))
+            self._rows += len(found.max_abs)
+            if found.unit.is_float:
+                self._floats.append((record, found.whole))
+        self._records.append(record)
+        self._rows += 1
+        if self._rows > BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._floats:
+            add_measures(self._floats)
+        if self._pieces:
+            self._write["blocks"](blocks_table(self._pieces, self._blocks))
+        if self._records:
+            self._write["tensors"](pa.Table.from_pylist(_null_nans(self._records), TENSORS))
+        self._written += len(self._records)
+        for held in (self._records, self._floats, self._pieces, self._blocks):
+            held.clear()
+        self._rows = 0
 
 
 def _tensor_evidence(

@@ -134,9 +134,11 @@ def _open(path: Path, existed: bool) -> FileIO:
         raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         raise ResultsError(f"{path.parent}: another run is writing here") from None
+    except OSError:  # a network file system without locks: nobody can be asked
+        pass
     return file
 
 

@@ -68,14 +68,14 @@ class PairTotals:
     extremes: list[float] = field(default_factory=list)
     counts: list[list[int]] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
-    identical: bool = True
+    identical: list[bool] = field(default_factory=list)
 
     def add(self, row: Row, found: PairSweep | None) -> None:
         self.coverage.add(row)
         if found is None:
             return
-        self.identical &= bool(found.identical)
         if found.unit.is_float:
+            self.identical.append(bool(found.identical))
             self.places.append((row.address.component, row.group, row.address.role))
             self.sums.append(np.concatenate([getattr(found.whole, part.name) for part in fields(PairSums)]))
             self.extremes.append(float(found.max_abs.max()))
@@ -105,6 +105,7 @@ class PairTotals:
 
             p99 = [histograms.quantile(self.a, self.b, model, wanted) for model in (self.a, self.b)]
             entry |= {"p99_a": p99[0], "p99_b": p99[1], "p99_difference": abs(p99[0] - p99[1])}
+            entry["identical"] = all(self.identical[row] for row in rows)
             entry["relative_l2"] = entry["relative_l2_a"]
             entry["identical_fraction"] = 1 - entry["changed_fraction"]
             entry["pearson_low"], entry["pearson_high"] = jackknife(sums.take(rows), pearson)

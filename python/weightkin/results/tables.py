@@ -99,7 +99,7 @@ class PairSweep:
 
 
 def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str, Any]:
-    """One row of `tensors`."""
+    """One row of `tensors`, but for what `add_measures` adds."""
     slots = row.slots
     record: dict[str, Any] = dict.fromkeys(TENSORS.names)
     record |= {"a": a, "b": b, "group": row.group, "parameters": row.parameters, "reason": row.reason}
@@ -113,12 +113,9 @@ def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str
     if found is not None:
         record["identical"] = bool(found.identical)
         if found.unit.is_float:
-            record |= {name: float(value[0]) for name, value in measures(found.whole).items()}
             p99 = found.whole_quantiles()
             record |= {"max_abs_difference": float(found.max_abs.max()), "p99_a": p99[0], "p99_b": p99[1]}
             record["p99_difference"] = abs(p99[0] - p99[1])
-            if len(found.unit.axes) == 1:
-                record["z_closed_form"] = float(correlation_z(pearson(found.whole), found.whole.elements)[0])
             record |= {name: int(counts.sum()) for name, counts in zip(COUNTS, found.counts, strict=True)}
         else:
             record["changed_fraction"] = float(found.whole.unequal[0] / found.whole.elements[0])
@@ -126,12 +123,12 @@ def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str
 
 
 def block_columns(a: int, b: int, row: int, found: PairSweep) -> Mapping[str, Any]:
-    """The rows of `blocks` of one pair's unit."""
+    """The rows of `blocks` of one pair's unit, but for the measures that follow from sums."""
     size = len(found.unit.bounds) - 1
     columns: dict[str, Any] = dict.fromkeys(BLOCKS.names, np.full(size, np.nan))
     columns |= {"a": np.full(size, a), "b": np.full(size, b), "row": np.full(size, row), "block": np.arange(size)}
     columns |= {"first": found.unit.bounds[:-1], "last": found.unit.bounds[1:]}
-    columns |= measures(found.blocks) | {"max_abs_difference": found.max_abs}
+    columns |= {"max_abs_difference": found.max_abs}
     columns |= {"p99_a": found.quantiles[0], "p99_b": found.quantiles[1]}
     with np.errstate(invalid="ignore"):  # infinite ones
         columns["p99_difference"] = np.abs(found.quantiles[0] - found.quantiles[1])
@@ -142,7 +139,21 @@ def block_columns(a: int, b: int, row: int, found: PairSweep) -> Mapping[str, An
     return columns
 
 
-def to_table(pieces: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Pieces of columns, one after the other; NaN becomes null."""
-    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in schema.names}
-    return pa.table([pa.array(columns[field.name], field.type, from_pandas=True) for field in schema], schema=schema)
+def add_measures(rows: Sequence[tuple[dict[str, Any], PairSums]]) -> None:
+    """Fills in what follows from sums, for many rows of `tensors` at once."""
+    sums = PairSums.concatenated([whole for _, whole in rows])
+    columns = measures(sums)
+    closed_form = correlation_z(pearson(sums), sums.elements)
+    for place, (record, _) in enumerate(rows):
+        record |= {name: float(values[place]) for name, values in columns.items()}
+        if record["shape_a"] is not None and len(record["shape_a"]) == 1:
+            record["z_closed_form"] = float(closed_form[place])
+
+
+def blocks_table(pieces: Sequence[Mapping[str, Any]], sums: Sequence[tuple[PairSums, bool]]) -> pa.Table:
+    """Pieces of `blocks`, one after the other, with the measures; NaN becomes null. `sums`: and whether of floats."""
+    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in BLOCKS.names}
+    floats = np.concatenate([np.full(len(blocks.elements), is_float) for blocks, is_float in sums])
+    for name, values in measures(PairSums.concatenated([blocks for blocks, _ in sums])).items():
+        columns[name] = values if name == "changed_fraction" else np.where(floats, values, np.nan)
+    return pa.table([pa.array(columns[field.name], field.type, from_pandas=True) for field in BLOCKS], schema=BLOCKS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from ..statistics.verdict import MATRIX_GROUPS, Evidence, component_verdict, group_verdict, relation
 from .evidence import PairEvidence
+from .tables import COUNTS
 
 WORDS = {
     "identical": "is identical",
@@ -48,7 +50,7 @@ def _evidence(group: Mapping[str, Any], pooled: PairEvidence) -> Evidence:
     keys = ("component", "group", "tensors", "parameters", "pearson", "z", "p", "draws")
     values = {key: group[key] for key in keys} | {"p": group["p_rank"]}
     layers = pooled.layers(group["component"], group["group"])
-    return Evidence(**values, identical=group["changed_fraction"] == 0, layers=layers)
+    return Evidence(**values, identical=group["identical"], layers=layers)
 
 
 def _how(entry: Mapping[str, Any], word: str) -> list[str]:
@@ -75,6 +77,9 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     if clear:
         listed = ", ".join(_quantified(group) for group in clear)
         sentences.append(f"Within what relabelled copies give, or too small to name: {listed}.")
+    unusual = sum(group[count] for group in entry["groups"] for count in COUNTS)
+    if unusual:
+        sentences.append(f"{unusual:,} elements are NaN or infinite; tensors that hold one have no evidence.")
     sentences += _left_out(coverage["untested"], a, b)
     sentences.append(_alternatives(word))
     return " ".join(sentences)
@@ -97,7 +102,7 @@ def _headline(a: str, b: str, word: str, words: Mapping[str, str]) -> str:
 
 def _quantified(group: Mapping[str, Any]) -> str:
     where = group["group"] if group["component"] == "text" else f"{group['component']} {group['group']}"
-    pearson = "undefined" if group["pearson"] is None else f"{group['pearson']:.3f}"
+    pearson = f"{group['pearson']:.3f}" if isfinite(group["pearson"]) else "undefined"
     but = f", but not in {layers_text(group['layers_without'])}" if group["layers_without"] else ""
     return f"{where} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters{but})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ..similarity import Array, PairSums
 
@@ -22,5 +22,5 @@ def jackknife(sums: PairSums, measure: Callable[[PairSums], Array], confidence: 
     estimate = float(measure(sums.pooled())[0])
     left_out = measure(sums.without_each())
     error = np.sqrt((groups - 1) / groups * np.sum((left_out - left_out.mean()) ** 2))
-    reach = float(stats.t.ppf(0.5 + confidence / 2, groups - 1) * error)
+    reach = float(special.stdtrit(groups - 1, 0.5 + confidence / 2) * error)
     return estimate - reach, estimate + reach

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Array = npt.NDArray[np.float64]
 Assignment = npt.NDArray[np.int64]
@@ -58,4 +58,4 @@ def agreement(first: Assignment, second: Assignment, rows: int) -> Agreement:
     columns = len(first)
     count = int(np.count_nonzero((first == second) & (first >= 0)))
     expected = min(rows, columns) / max(rows, columns)
-    return Agreement(count, expected, float(stats.poisson.sf(count - 1, expected)))
+    return Agreement(count, expected, float(special.pdtrc(count - 1, expected) if count else 1.0))

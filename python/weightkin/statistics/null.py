@@ -17,7 +17,7 @@ from math import gcd
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Array = npt.NDArray[np.float64]
 
@@ -102,5 +102,5 @@ def extrapolated_p(p: Array, z: Array, draws: int) -> tuple[Array, npt.NDArray[n
     A normal tail is an assumption that the rank does not make: say so wherever such a p is shown.
     """
     at_floor = (p <= 1.0 / (draws + 1)) & np.isfinite(z)
-    tail = np.minimum(stats.norm.sf(z), p)
+    tail = np.minimum(special.ndtr(-z), p)
     return np.where(at_floor, tail, p), at_floor & (tail < p)

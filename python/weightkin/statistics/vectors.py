@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Array = npt.NDArray[np.float64]
 
@@ -51,4 +51,4 @@ def shuffled_cosine(mean_a: float, deviation_a: float, mean_b: float, deviation_
 
 def two_sided_p(z: float) -> float:
     """Of a standard normal z."""
-    return float(2 * stats.norm.sf(abs(z)))
+    return float(2 * special.ndtr(-abs(z)))

@@ -41,7 +41,8 @@ class Evidence:
     group: str
     tensors: int
     parameters: int
-    pearson: float | None
+    pearson: float
+    """Pooled; NaN if undefined."""
     z: float | None
     """Pooled over the group's matrices (norms: vectors); None where nothing has a null."""
     p: float | None
@@ -64,7 +65,7 @@ class Evidence:
         assert self.z is not None and self.p is not None
         threshold = {"norms": Z_NORMS, "embeddings": Z_EMBEDDINGS}.get(self.group, Z_MATRIX)
         above_all = self.p <= 1 / (self.draws + 1) * (1 + 1e-9)
-        return above_all and self.z >= threshold and (self.pearson or 0.0) >= PEARSON
+        return above_all and self.z >= threshold and self.pearson >= PEARSON
 
     @property
     def clear_layers(self) -> list[int]:
