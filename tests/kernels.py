@@ -29,7 +29,18 @@ with pytest.MonkeyPatch.context() as environment:
     pytest.importorskip("triton")
     from weightkin.kernels import chunks, difference, gram
 
-__all__ = ["DEVICE", "TORCH_DTYPES", "check_compilation", "chunks", "difference", "gram", "poisoned", "tensor", "torch"]
+__all__ = [
+    "DEVICE",
+    "TORCH_DTYPES",
+    "check_compilation",
+    "chunks",
+    "difference",
+    "far_apart",
+    "gram",
+    "poisoned",
+    "tensor",
+    "torch",
+]
 
 TORCH_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
@@ -38,6 +49,18 @@ def tensor(row: Row, dtype: str) -> torch.Tensor:
     """A copy of a row on the device."""
     codes = torch.from_numpy(row.view(f"i{row.dtype.itemsize}").copy())
     return codes.view(TORCH_DTYPES[dtype]).to(DEVICE)
+
+
+def far_apart(row: Row) -> torch.Tensor:
+    """A BF16 row on the device whose neighbours lie 2^30 elements apart, in memory that is otherwise left alone."""
+    room = 2**30 * (row.size - 1) + 1
+    if DEVICE == "cpu":
+        memory = torch.from_numpy(np.empty(room, np.int16))
+    else:
+        memory = torch.empty(room, dtype=torch.int16, device=DEVICE)
+    far = memory.view(torch.bfloat16)[:: 2**30]
+    far.copy_(tensor(row, "BF16"))
+    return far
 
 
 def check_compilation(calls: Sequence[str], folder: Path) -> None:

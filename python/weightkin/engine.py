@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from queue import SimpleQueue
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,9 @@ class _Machine:
     def __init__(self, plan: Plan, relabellings: Relabellings) -> None:
         self._shards = [Shards(model.checkpoint) for model in plan.models]
         self._relabellings = relabellings
+        self._parts: dict[int, dict[int, ops.Sweep]] = defaultdict(dict)
+        """Of units that are not done: first block -> what a slab found."""
+        self._lock = Lock()
 
     def read(self, slab: Slab) -> None:
         if slab.unit.rows:  # scattered: to ask for the range around them would read much more than they are
@@ -78,12 +82,20 @@ class _Machine:
             for at in range(begin, end, READ):
                 self._shards[model][view.shard].prefetch(at, min(at + READ, end))
 
-    def sweep(self, slab: Slab) -> ops.Sweep:
-        found = ops.sweep(self._operands(slab.unit), slab.unit.bounds[slab.first : slab.last + 1])
-        self._finish(slab.unit.members, slab.views())
-        return found
+    def compute(self, slab: Slab) -> ops.Sweep | None:
+        """Sweeps a slab; the thread that does a unit's last one adds the null and returns the whole unit."""
+        unit = slab.unit
+        found = ops.sweep(self._operands(unit), unit.bounds[slab.first : slab.last + 1])
+        self._finish(unit.members, slab.views())
+        with self._lock:
+            parts = self._parts[unit.index]
+            parts[slab.first] = found
+            if sum(len(part.sum) for part in parts.values()) < len(unit.bounds) - 1:
+                return None
+            del self._parts[unit.index]
+        return self._relabel(unit, ops.concatenate([parts[first] for first in sorted(parts)]))
 
-    def relabel(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
+    def _relabel(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
         """Adds the null, from pages that the sweep has just brought in: storage is not asked again."""
         relabelling = self._relabellings.of(unit)
         if relabelling is None:
@@ -135,50 +147,39 @@ def run(
     changes while it is read. Closing the iterator stops the threads after the slabs in hand.
     """
     machine = _Machine(plan, relabellings)
-    finished: SimpleQueue[tuple[Unit, Slab | None, Future[ops.Sweep]]] = SimpleQueue()
+    finished: SimpleQueue[tuple[Slab, Future[ops.Sweep | None]]] = SimpleQueue()
     readers, workers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(threads)
 
-    def sweep_when_read(slab: Slab, reading: Future[None]) -> None:
+    def compute_when_read(slab: Slab, reading: Future[None]) -> None:
         if reading.cancelled():
             return
         error = reading.exception()
-        task: Future[ops.Sweep] = Future()
+        task: Future[ops.Sweep | None] = Future()
         if error is None:
-            task = workers.submit(machine.sweep, slab)
+            task = workers.submit(machine.compute, slab)
         else:
             task.set_exception(error)
-        task.add_done_callback(lambda done: finished.put((slab.unit, slab, done)))
-
-    def relabel_when_swept(unit: Unit, parts: dict[int, ops.Sweep]) -> None:
-        whole = ops.concatenate([parts[first] for first in sorted(parts)])
-        task = workers.submit(machine.relabel, unit, whole)
-        task.add_done_callback(lambda done: finished.put((unit, None, done)))
+        task.add_done_callback(lambda done: finished.put((slab, done)))
 
     waiting = (slab for unit in units for slab in slabs_of(unit))
-    parts: dict[int, dict[int, ops.Sweep]] = defaultdict(dict)
-    in_flight = pending = 0
+    in_flight = slabs = 0
     upcoming = next(waiting, None)
     try:
-        while upcoming is not None or pending:
+        while upcoming is not None or slabs:
             # Small slabs are counted too: what they find (histograms) is larger than what they read.
             while upcoming is not None and (
-                not pending or (pending < window // SLAB and in_flight + upcoming.nbytes <= window)
+                not slabs or (slabs < window // SLAB and in_flight + upcoming.nbytes <= window)
             ):
                 reading = readers.submit(machine.read, upcoming)
-                reading.add_done_callback(lambda done, slab=upcoming: sweep_when_read(slab, done))  # type: ignore[misc]
-                in_flight, pending = in_flight + upcoming.nbytes, pending + 1
+                reading.add_done_callback(lambda done, slab=upcoming: compute_when_read(slab, done))  # type: ignore[misc]
+                in_flight, slabs = in_flight + upcoming.nbytes, slabs + 1
                 upcoming = next(waiting, None)
-            unit, slab, task = finished.get()
-            pending -= 1
-            if slab is None:
-                yield unit, task.result()
-                continue
-            parts[unit.index][slab.first] = task.result()
-            in_flight -= slab.nbytes
+            slab, task = finished.get()
+            whole = task.result()
+            in_flight, slabs = in_flight - slab.nbytes, slabs - 1
             on_bytes(slab.nbytes)
-            if sum(len(part.sum) for part in parts[unit.index].values()) == len(unit.bounds) - 1:
-                relabel_when_swept(unit, parts.pop(unit.index))
-                pending += 1
+            if whole is not None:
+                yield slab.unit, whole
         machine.check()
     finally:
         readers.shutdown(wait=True, cancel_futures=True)

@@ -54,7 +54,11 @@ class Shards:
     def array(self, view: View) -> np.ndarray[Any, np.dtype[Any]]:
         """The elements of `view`, in its shape and its dtype (BOOL as bytes), read-only and perhaps unaligned."""
         return np.ndarray(
-            view.shape, NUMPY_DTYPES[view.dtype], buffer=memoryview(self[view.shard]), offset=view.offset, strides=view.strides
+            view.shape,
+            NUMPY_DTYPES[view.dtype],
+            buffer=memoryview(self[view.shard]),
+            offset=view.offset,
+            strides=view.strides,
         )
 
     def check(self) -> None:

@@ -1,0 +1,93 @@
+"""Verdicts on a zoo beside what is true: one row per pair, and how well scores tell kin from strangers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+import weightkin
+from weightkin.statistics.verdict import MATRIX_GROUPS
+
+from .lineage import PRIMARY
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One pair of a zoo: what is true, what was said, and the evidence."""
+
+    zoo: str
+    a: str
+    b: str
+    relation: str
+    related: bool
+    word: str
+    components: Mapping[str, str]
+    strongest: Mapping[str, Any] | None
+    """The matrix group of the largest pooled z; None if none could be tested."""
+    groups: Sequence[Mapping[str, Any]]
+    roles: Sequence[Mapping[str, Any]]
+    p: Array
+    """Of each tensor's rank, among `draws`."""
+    draws: npt.NDArray[np.int64]
+
+    @property
+    def score(self) -> float:
+        """What a threshold would be set on: the largest pooled z over the components' matrix groups."""
+        return self.strongest["z"] if self.strongest else 0.0
+
+    @property
+    def primary(self) -> bool:
+        return (self.a, self.b) in PRIMARY
+
+    def as_json(self) -> dict[str, Any]:
+        """For the results file."""
+        keys = ("component", "group", "verdict", "pearson", "z", "p_rank", "parameters")
+        return {
+            "zoo": self.zoo, "a": self.a, "b": self.b, "relation": self.relation, "related": self.related,
+            "verdict": self.word, "components": dict(self.components), "score": self.score,
+            "groups": [{key: group[key] for key in keys} for group in self.groups],
+        }  # fmt: skip
+
+
+def judge_zoo(folder: Path, threads: int | None = None) -> Iterator[Judged]:
+    """Every pair of the zoo's truth.json, compared."""
+    for pair in json.loads((folder / "truth.json").read_text())["pairs"]:
+        results = weightkin.compare(folder / pair["a"], folder / pair["b"], threads=threads)
+        yield judged(results, folder.name, pair["a"], pair["b"], pair["relation"], pair["related"])
+
+
+def judged(results: weightkin.Results, zoo: str, a: str, b: str, relation: str, related: bool) -> Judged:
+    """The results of `compare` beside the truth."""
+    summary = results.summary
+    tested = [group for group in summary["groups"] if group["group"] in MATRIX_GROUPS and group["z"] is not None]
+    tensors = results["tensors"].select(["p", "draws"]).drop_null()
+    return Judged(
+        zoo, a, b, relation, related, summary["verdict"]["relation"], summary["verdict"]["components"],
+        max(tested, key=lambda group: group["z"], default=None), summary["groups"], summary["roles"],
+        tensors["p"].to_numpy(), tensors["draws"].to_numpy(),
+    )  # fmt: skip
+
+
+def auc(related: Sequence[float], independent: Sequence[float]) -> float:
+    """Chance that a related pair scores above an independent one (Mann & Whitney 1947)."""
+    return float(stats.mannwhitneyu(related, independent).statistic / (len(related) * len(independent)))
+
+
+def auc_by_relation(pairs: Sequence[Judged]) -> dict[str, float]:
+    """Of all related pairs, then of each relation, against all independent pairs."""
+    independent = [pair.score for pair in pairs if not pair.related]
+    by_relation: dict[str, list[float]] = {}
+    for pair in pairs:
+        if pair.related:
+            by_relation.setdefault("all", []).append(pair.score)
+            by_relation.setdefault(pair.relation, []).append(pair.score)
+    return {relation: auc(scores, independent) for relation, scores in by_relation.items()} if independent else {}
