@@ -36,12 +36,15 @@ CONFIG = {
 class Author:
     """Draws the tensors of one model."""
 
-    def __init__(self, random: np.random.Generator, outliers: npt.NDArray[np.intp]) -> None:
+    def __init__(
+        self, random: np.random.Generator, outliers: npt.NDArray[np.intp], sides: npt.NDArray[np.int64]
+    ) -> None:
+        """`outliers`: the largest channels; `sides`: 1 or -1 for each, to which gates lean on it."""
         self.random = random
         self.scales = np.exp(0.3 * random.standard_normal(HIDDEN))
         self.scales[outliers] *= 10 ** random.uniform(0.5, 2, len(outliers))
         self.lean = np.zeros(HIDDEN)
-        self.lean[outliers] = random.choice([-1, 1], len(outliers))
+        self.lean[outliers] = sides
         self.directions = random.standard_t(3, (DIRECTIONS, HIDDEN))
         self.gains = 0.1 * random.standard_normal(HIDDEN)
 
@@ -52,7 +55,7 @@ class Author:
             + self.random.standard_t(3, (rows, DIRECTIONS)) @ self.directions
         )
         if leaning:
-            x += self.lean * self.random.uniform(0, 4, (rows, 1))
+            x += self.lean * self.random.uniform(2, 6, (rows, 1))
         return 0.02 * x * self.scales
 
     def embedding(self) -> Array:
@@ -92,9 +95,10 @@ class Author:
 
 
 def write_model(folder: Path, seed: int, outliers_seed: int) -> Path:
-    """A folder. Models of one `outliers_seed` have their largest channels in the same places."""
-    outliers = np.random.default_rng(outliers_seed).choice(HIDDEN, OUTLIERS, replace=False)
-    state = Author(np.random.default_rng(seed), outliers).state()
+    """A folder. Models of one `outliers_seed` have their largest channels in the same places, with the same sides."""
+    places = np.random.default_rng(outliers_seed)
+    outliers, sides = places.choice(HIDDEN, OUTLIERS, replace=False), places.choice([-1, 1], OUTLIERS)
+    state = Author(np.random.default_rng(seed), outliers, sides).state()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     stored = {name: np.ascontiguousarray(x.astype(ml_dtypes.bfloat16)) for name, x in state.items()}

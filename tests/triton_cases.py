@@ -66,7 +66,7 @@ def far_apart(row: Row) -> torch.Tensor:
 def check_compilation(calls: Sequence[str], folder: Path) -> None:
     """What launchers launch compiles, and no kernel spills registers. In a process of its own, without the interpreter."""
     environment = os.environ | {"TRITON_CACHE_DIR": str(folder), "TRITON_INTERPRET": "0"}
-    script = Path(__file__).with_name("compile_kernels.py")
+    script = Path(__file__).with_name("triton_compilation.py")
     run = subprocess.run([sys.executable, script, *calls], capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 0, run.stderr
     compiled: dict[str, list[tuple[str, int]]] = json.loads(run.stdout)
