@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triton_cases import DEVICE, check_compilation, difference, far_apart, poisoned, tensor, torch
 from operands import Row, bits, finite_range, normal
+from triton_cases import DEVICE, check_compilation, difference, far_apart, poisoned, tensor, torch
 from weightkin import reference
 from weightkin.checkpoint.mapping import NUMPY_DTYPES
 

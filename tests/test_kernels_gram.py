@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triton_cases import DEVICE, check_compilation, chunks, far_apart, gram, poisoned, tensor, torch
 from operands import Row, normal
 from test_gram import expected_measures, hard_numbers, measures
+from triton_cases import DEVICE, check_compilation, chunks, far_apart, gram, poisoned, tensor, torch
 from weightkin import reference
 from weightkin.checkpoint.mapping import NUMPY_DTYPES
 

@@ -90,7 +90,7 @@ class _Batch:
         self._blocks: list[tuple[PairSums, bool]] = []
         self._rows = 0
 
-    def add(self, a: int, b: int, row: Row, found: PairSweep | None, evidence: Mapping[str, Any]) -> None:
+    def add(self, a: int, b: int, row: Row, found: PairSweep | None, evidence: dict[str, Any]) -> None:
         record = tensor_record(a, b, row, found) | evidence
         if found is not None:
             self._pieces.append(block_columns(a, b, self._written + len(self._records), found))

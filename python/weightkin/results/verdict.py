@@ -76,7 +76,14 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     clear = [group for group in tested if group["verdict"] == "no_evidence"]
     if clear:
         listed = ", ".join(_quantified(group) for group in clear)
-        sentences.append(f"Within what relabelled copies give, or too small to name: {listed}.")
+        sentences.append(f"Not above what relabelled copies give, or too small to name: {listed}.")
+    blank = [group for group in entry["groups"] if group["verdict"] == "not_tested"]
+    if blank:
+        listed = ", ".join(f"{_where(group)} ({group['parameters']:,} parameters)" for group in blank)
+        sentences.append(
+            "Compared but not judged, for want of relabelled copies (too few asked for, constant, not finite, or no axis of "
+            f"arbitrary order): {listed}."
+        )
     unusual = sum(group[count] for group in entry["groups"] for count in COUNTS)
     if unusual:
         sentences.append(f"{unusual:,} elements are NaN or infinite; tensors that hold one have no evidence.")
@@ -101,10 +108,13 @@ def _headline(a: str, b: str, word: str, words: Mapping[str, str]) -> str:
 
 
 def _quantified(group: Mapping[str, Any]) -> str:
-    where = group["group"] if group["component"] == "text" else f"{group['component']} {group['group']}"
     pearson = f"{group['pearson']:.3f}" if isfinite(group["pearson"]) else "undefined"
     but = f", but not in {layers_text(group['layers_without'])}" if group["layers_without"] else ""
-    return f"{where} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters{but})"
+    return f"{_where(group)} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters{but})"
+
+
+def _where(group: Mapping[str, Any]) -> str:
+    return str(group["group"] if group["component"] == "text" else f"{group['component']} {group['group']}")
 
 
 def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str]:
