@@ -15,7 +15,7 @@ from weightkin.bench.zoo.synthetic import judge_synthetic
 
 import weightkin
 from folders import write_checkpoint
-from weightkin import Results
+from weightkin import PlanError, Results
 
 Array = npt.NDArray[np.float64]
 Tensors = dict[str, Array]
@@ -111,7 +111,8 @@ def test_kin(compare: Callable[..., Results]) -> None:
     for one in results.summary["groups"]:
         assert one["z"] > 8 and one["p_rank"] == pytest.approx(1 / 128)
         assert one["p_extrapolated"] == (one["group"] not in ("norms", "embeddings"))
-        assert one["pearson_low"] < one["pearson"] < one["pearson_high"]
+        if one["tensors"] > 2:
+            assert one["pearson_low"] < one["pearson"] < one["pearson_high"]
 
 
 def test_part_of_the_layers(compare: Callable[..., Results]) -> None:
@@ -193,4 +194,5 @@ def test_draws_and_seed(compare: Callable[..., Results]) -> None:
     )
     assert few["draws"] == 40 and few["z"] == again["z"] != other["z"]
     assert (none["draws"], none["z"], none["p"], none["verdict"]) == (0, None, None, "not_tested")
-    assert group(compare(a, a, null=18), "mlp")["verdict"] == "not_tested"
+    with pytest.raises(PlanError, match="a null of 18 draws can show nothing"):
+        compare(a, a, null=18)

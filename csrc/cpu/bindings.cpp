@@ -84,9 +84,10 @@ Operand checked_operand(const OperandArgument& argument, const py::buffer_info& 
 }
 
 py::dict py_sweep(const std::vector<OperandArgument>& arguments, const std::vector<std::int64_t>& bounds,
-                  std::size_t tile, bool gram, bool difference) {
+                  std::size_t tile, bool gram, bool difference, bool whole_histogram) {
     SweepRequest request;
-    request.gram = gram, request.difference = difference, request.bounds = bounds, request.tile = tile;
+    request.gram = gram, request.difference = difference, request.whole_histogram = whole_histogram,
+    request.bounds = bounds, request.tile = tile;
     std::vector<py::buffer_info> buffers;
     for (const OperandArgument& argument : arguments) {
         buffers.push_back(bytes_of(std::get<0>(argument)));
@@ -183,7 +184,7 @@ void bind_cpu(py::module_& module) {
         "use_instruction_set", [](const std::string& name) { choose_instruction_set("instruction set", name); },
         py::arg("name"));
     module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"),
-               py::arg("difference"));
+               py::arg("difference"), py::arg("whole_histogram"));
     module.def("lagged", &py_lagged, py::arg("operands"), py::arg("axis"), py::arg("lines"), py::arg("lags"));
     module.def(
         "read",

@@ -22,7 +22,24 @@ Histogram::Histogram() {
     for (std::vector<std::uint32_t>& table : tables_) table.resize(kBins);
 }
 
-void Histogram::add(const void* row, std::size_t count, Element element) {
+std::uint32_t tail_floor(const void* sample, std::size_t count, Element element) {
+    if (!kernels().tail || (element != kBf16 && element != kF16)) return 0;
+    std::vector<std::uint16_t> codes(count);
+    std::memcpy(codes.data(), sample, 2 * count);
+    for (std::uint16_t& code : codes) code &= 0x7fff;
+    const auto ninth_tenth = codes.begin() + static_cast<std::ptrdiff_t>(count * 9 / 10);
+    std::nth_element(codes.begin(), ninth_tenth, codes.end());
+    return *ninth_tenth;
+}
+
+void Histogram::add(const void* row, std::size_t count, Element element, std::uint32_t floor) {
+    if (floor > 0) {
+        tail_.resize(count + 16);
+        const std::size_t kept = kernels().tail(row, count, floor, tail_.data());
+        for (std::size_t i = 0; i < kept; ++i) ++tables_[i % 4][tail_[i]];
+        tables_[0][0] += static_cast<std::uint32_t>(count - kept);
+        return;
+    }
     const char* from = static_cast<const char*>(row);
     if (element == kBf16 || element == kF16) {
         std::uint32_t *t0 = tables_[0].data(), *t1 = tables_[1].data(), *t2 = tables_[2].data(),
@@ -58,9 +75,10 @@ void Histogram::add(const void* row, std::size_t count, Element element) {
     }
 }
 
-Census Histogram::close(double fraction, Element element, std::int64_t* counts) {
+Census Histogram::close(double fraction, Element element, std::uint32_t floor, std::int64_t* counts) {
     const std::size_t infinity = element == kF16 ? 0x7c00 : 0x7f80;
-    Census out{nans_, infinities_, 0};
+    Census out;
+    out.nans = nans_, out.infinities = infinities_;
     std::int64_t total = 0;
     std::vector<std::uint32_t>& merged = tables_[0];
     for (std::size_t bin = 0; bin < kBins; ++bin) {
@@ -84,6 +102,7 @@ Census Histogram::close(double fraction, Element element, std::int64_t* counts) 
         if (below <= lower_rank) lower = bin_value(bin, element);
     }
     if (lower_rank + 1 >= total) upper = lower;
+    out.exact = floor == 0 || lower_rank >= merged[0];
     out.quantile = out.nans ? std::numeric_limits<double>::quiet_NaN()
                             : lower + (position - static_cast<double>(lower_rank)) * (upper - lower);
     for (std::vector<std::uint32_t>& table : tables_) std::fill(table.begin(), table.end(), 0u);

@@ -34,6 +34,9 @@ using BalanceKernel = bool (*)(float* x, std::size_t lines, std::size_t length, 
 // ascending; shifted: room for as much as y.
 using LaggedKernel = void (*)(const float* x, const float* y, std::size_t length, const std::uint32_t* lag,
                               std::size_t count, float* shifted, double* sums);
+// Writes the magnitudes (codes without sign) that are at least `floor`; returns how many. `out` has room for `count`
+// + 16.
+using TailKernel = std::size_t (*)(const void* codes, std::size_t count, std::uint32_t floor, std::uint32_t* out);
 using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
 using FmaKernel = std::uint64_t (*)(std::uint64_t flops);
 
@@ -46,6 +49,7 @@ struct Kernels {
     BalanceKernel balance;
     LaggedKernel lagged;
     std::size_t lanes;  // floats of a vector
+    TailKernel tail;    // null where it would not pay
     ReadKernel read;    // XOR of all bytes: the roof that the benchmarks measure against
     FmaKernel fma;      // at least so many operations in registers; how many: the roof of compute-bound kernels
 };

@@ -9,6 +9,7 @@ namespace {
 #include "difference.inl"
 #include "gram.inl"
 #include "lagged.inl"
+#include "tail.inl"
 
 std::uint64_t read(const void* data, std::size_t bytes) {
     typedef std::uint64_t u64v __attribute__((vector_size(kVectorBytes)));
@@ -49,6 +50,7 @@ const Kernels WEIGHTKIN_KERNELS = {
     balance,
     lagged,
     kLanes<float>,
+    tail,
     read,
     fma,
 };

@@ -63,6 +63,8 @@ std::int64_t count_unequal(const char* x, const char* y, std::size_t count, std:
     return out;
 }
 
+constexpr std::int64_t kTailSize = 1 << 16;  // elements from which a sample of one chunk pays
+
 // Redoes in float64 what float32 lanes could not hold. `gram` is null if it was not asked for.
 void widen(Rows& rows, std::int64_t begin, std::int64_t end, Element element, int count, double* gram, double* sum,
            std::vector<Difference>& difference) {
@@ -95,6 +97,14 @@ void sweep(const SweepRequest& request, const SweepResult& result) {
     const Kernels& table = kernels();
     Rows rows(request, dtype);
     std::vector<Histogram> histograms(request.difference && !is_integer(dtype) ? count : 0);
+    std::vector<std::uint32_t> floors(static_cast<std::size_t>(count), 0);
+    const std::int64_t size = request.operands[0].size();
+    if (!histograms.empty() && !request.whole_histogram && size >= kTailSize) {
+        // From the start of the tensor, whatever blocks this call has: so all calls agree.
+        rows.each_tile(0, kChunk, [&](const void* const* x, std::size_t sample) {
+            for (int i = 0; i < count; ++i) floors[i] = tail_floor(x[i], sample, element);
+        });
+    }
     for (std::size_t block = 0; block + 1 < request.bounds.size(); ++block) {
         const std::int64_t begin = request.bounds[block], end = request.bounds[block + 1];
         double *gram = result.gram + block * count * count, *sum = result.sum + block * count;
@@ -111,13 +121,20 @@ void sweep(const SweepRequest& request, const SweepResult& result) {
             if (!request.difference) return;
             each_pair(count,
                       [&](int i, int j, int pair) { table.difference[element](x[i], x[j], size, &difference[pair]); });
-            for (int i = 0; i < count; ++i) histograms[i].add(x[i], size, element);
+            for (int i = 0; i < count; ++i) histograms[i].add(x[i], size, element, floors[i]);
         });
         if (!is_integer(dtype)) widen(rows, begin, end, element, count, request.gram ? gram : nullptr, sum, difference);
         std::copy(difference.begin(), difference.end(), result.difference + block * pairs);
         each_pair(count, [&](int i, int j, int) { gram[j * count + i] = gram[i * count + j]; });
         for (std::size_t i = 0; i < histograms.size(); ++i) {
-            const Census census = histograms[i].close(request.fraction, element, result.histogram + i * kBins);
+            Census census = histograms[i].close(request.fraction, element, floors[i], result.histogram + i * kBins);
+            if (!census.exact) {  // a block unlike the start of its tensor: counted again, for itself alone
+                rows.each_tile(begin, end, [&](const void* const* x, std::size_t size) {
+                    histograms[i].add(x[i], size, element, 0);
+                });
+                std::vector<std::int64_t> counts(kBins);
+                census = histograms[i].close(request.fraction, element, 0, counts.data());
+            }
             result.nans[block * count + i] = census.nans;
             result.infinities[block * count + i] = census.infinities;
             result.quantile[block * count + i] = census.quantile;

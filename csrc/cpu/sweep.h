@@ -17,7 +17,8 @@ struct SweepRequest {
     std::vector<std::int64_t> bounds;  // block b is elements [bounds[b], bounds[b + 1])
     std::size_t tile = 4 * kChunk;     // elements in flight per operand; a multiple of kChunk
     bool gram = true, difference = true;
-    double fraction = 0.99;  // the quantile of |x|
+    double fraction = 0.99;        // the quantile of |x|
+    bool whole_histogram = false;  // false: `histogram` may lump codes under the upper tenth into bin 0
 };
 
 // Outputs of B blocks of N operands, zero on entry; P = N (N - 1) / 2 pairs in the order (0,1), (0,2), ..., (1,2), ...

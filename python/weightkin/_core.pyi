@@ -55,6 +55,7 @@ def sweep(
     tile: int,
     gram: bool,
     difference: bool,
+    whole_histogram: bool,
 ) -> SweepArrays: ...
 def read(buffer: Readable, begin: int, end: int) -> int: ...
 def lagged(

@@ -99,14 +99,14 @@ def run(
         progress("writing", plan.nbytes, plan.nbytes)
         with ExitStack() as stack:
             sinks = {name: Sink(name, schema, output, stack) for name, schema in schemas(len(paths)).items()}
-            totals, histograms = collect(plan, journal, {name: sink.write for name, sink in sinks.items()})
+            totals = collect(plan, journal, {name: sink.write for name, sink in sinks.items()})
         summary = {
             "schema_version": SCHEMA_VERSION, "command": command, "seed": seed, "options": options,
             "argv": sys.argv[1:], "key": key,
             "versions": {"weightkin": __version__, "python": sys.version.split()[0], "pyarrow": pa.__version__},
             "devices": [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}],
             "models": describe_models(plan), "tables": list(sinks),
-            **numbers(command, plan, totals, histograms), "throughput": throughput,
+            **numbers(command, plan, totals), "throughput": throughput,
         }  # fmt: skip
         summary = strict_json(summary)
         if output is None:

@@ -21,6 +21,7 @@ from . import ops
 from .checkpoint.mapping import Shards
 from .plan import Plan
 from .relabelling import Relabellings
+from .similarity import magnitude_values, weighted_quantile
 from .units import Unit
 from .view import View
 
@@ -93,7 +94,20 @@ class _Machine:
             if sum(len(part.sum) for part in parts.values()) < len(unit.bounds) - 1:
                 return None
             del self._parts[unit.index]
-        return self._relabel(unit, ops.concatenate([parts[first] for first in sorted(parts)]))
+        return self._relabel(
+            unit, self._with_quantile(unit, ops.concatenate([parts[first] for first in sorted(parts)]))
+        )
+
+    def _with_quantile(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
+        """Sets the percentile of the whole tensor, which is all that its histogram is for."""
+        if not unit.is_float:
+            return found
+        quantile = ops.tensor_quantiles(found, unit.meeting_dtype)
+        if quantile is None:  # a tensor of very uneven blocks, or nearly all zeros: count it once more
+            again = ops.sweep(self._operands(unit), unit.bounds, gram=False, whole_histogram=True)
+            values = magnitude_values(unit.meeting_dtype)
+            quantile = np.array([weighted_quantile(values, counts, ops.QUANTILE) for counts in again.histogram])
+        return replace(found, tensor_quantile=quantile, histogram=found.histogram[:, :0])
 
     def _relabel(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
         """Adds the null, from pages that the sweep has just brought in: storage is not asked again."""

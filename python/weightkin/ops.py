@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from . import _core, reference
 from .checkpoint.mapping import NUMPY_DTYPES
+from .similarity import magnitude_values, weighted_quantile
 
 TILE = 4 * _core.CHUNK
 """Elements of each operand in flight: small enough that what one op reads, the next finds in cache."""
@@ -63,7 +64,10 @@ class Sweep:
     quantile: npt.NDArray[np.float64]
     """[B, N]: the 99th percentile of |x|."""
     histogram: npt.NDArray[np.int64]
-    """[N, 32768]: magnitudes by code, over all blocks: of BF16 and F16 exact, of F32 and F64 by the upper 16 bits."""
+    """[N, 32768]: magnitudes by code, over all blocks: of BF16 and F16 exact, of F32 and F64 by the upper 16 bits. Unless
+    asked for whole, magnitudes under the upper tenth may be counted in bin 0: upper quantiles need no more."""
+    tensor_quantile: npt.NDArray[np.float64]
+    """[N]: the 99th percentile of |x| over all blocks; NaN until `finish` has set it."""
     lagged: npt.NDArray[np.float64]
     """[P, 1 + R]: the statistic of the relabelling null at lag 0 and at R lags; [P, 0] where there is no null."""
 
@@ -81,6 +85,7 @@ def sweep(
     tile: int = TILE,
     gram: bool = True,
     difference: bool = True,
+    whole_histogram: bool = False,
 ) -> Sweep:
     """gram and difference of 1 to 16 operands of one size, block by block, reading every byte from memory once.
 
@@ -88,7 +93,8 @@ def sweep(
     multiple of 4096), nor on how the blocks are spread over calls and threads. Releases the GIL.
     """
     pairs = len(operands) * (len(operands) - 1) // 2
-    return Sweep(**_core.sweep(operands, bounds, tile, gram, difference), lagged=np.empty((pairs, 0)))
+    found = _core.sweep(operands, bounds, tile, gram, difference, whole_histogram)
+    return Sweep(**found, tensor_quantile=np.full(len(operands), np.nan), lagged=np.empty((pairs, 0)))
 
 
 def lagged(
@@ -108,10 +114,25 @@ def concatenate(parts: Sequence[Sweep]) -> Sweep:
     if len(parts) == 1:
         return parts[0]
     joined = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Sweep)}
-    joined.pop("lagged")  # comes once for a whole unit
+    for once in ("lagged", "tensor_quantile"):  # of a whole unit
+        joined.pop(once)
     histogram = sum(joined.pop("histogram"))
     whole = {name: np.concatenate(arrays) for name, arrays in joined.items()}
-    return Sweep(**whole, histogram=histogram, lagged=parts[0].lagged)
+    return replace(parts[0], **whole, histogram=histogram)
+
+
+def tensor_quantiles(found: Sweep, dtype: str) -> npt.NDArray[np.float64] | None:
+    """[N] from the histogram of all blocks; None if one lies among the magnitudes that were counted together.
+
+    `dtype`: that in which the operands met.
+    """
+    if len(found.quantile) == 1:
+        return np.asarray(found.quantile[0])
+    totals = found.histogram.sum(axis=1)
+    if np.any(found.histogram[:, 0] > np.floor(QUANTILE * (totals - 1))):
+        return None
+    values = magnitude_values(dtype)
+    return np.array([weighted_quantile(values, counts, QUANTILE) for counts in found.histogram])
 
 
 def gram(arrays: Sequence[npt.NDArray[np.generic]]) -> reference.Gram:

@@ -47,6 +47,12 @@ class Unit:
         return sum(view.nbytes for view in self.views)
 
     @property
+    def meeting_dtype(self) -> str:
+        """The type in which elements of all members are exact (csrc/cpu/operand.h)."""
+        dtypes = {"BF16" if view.dtype.startswith("F8") else view.dtype for view in self.views}
+        return "F32" if len(dtypes) > 1 or any(gain is not None for gain in self.gains) else dtypes.pop()
+
+    @property
     def is_float(self) -> bool:
         return self.views[0].dtype in FLOAT_DTYPES
 

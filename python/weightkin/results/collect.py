@@ -18,7 +18,7 @@ from ..statistics.multiplicity import benjamini_hochberg
 from .evidence import NULLS, Found, PairEvidence
 from .folder import atomic
 from .journal import Journal
-from .summary import Histograms, PairTotals
+from .summary import PairTotals
 from .tables import TENSORS, PairSweep, add_measures, block_columns, blocks_table, pair_of, tensor_record
 from .triples import TRIPLES, triples
 
@@ -49,12 +49,11 @@ class Sink:
 
 def collect(
     plan: Plan, journal: Journal, write: Mapping[str, Callable[[pa.Table], None]]
-) -> tuple[dict[tuple[int, int], PairTotals], Histograms]:
-    """Writes the rows of all tables; returns each pair's totals and the pooled histograms."""
+) -> dict[tuple[int, int], PairTotals]:
+    """Writes the rows of all tables; returns each pair's totals."""
     evidence = {pair: PairEvidence(*pair) for pair in plan.pairs}
     found = _tensor_evidence(plan, journal, evidence)
     totals = {pair: PairTotals(*pair, evidence[pair]) for pair in plan.pairs}
-    histograms = Histograms()
     batch = _Batch(write)
     for unit in plan.units:
         sweep = journal.sweep(unit)
@@ -62,8 +61,6 @@ def collect(
             pair = PairSweep(unit, sweep, a, b)
             totals[a, b].add(row, pair)
             batch.add(a, b, row, pair, found[a, b].get(unit.index, {}))
-        if unit.is_float:
-            histograms.add(unit, unit.group, sweep, pair.code)
     for a, b in plan.pairs:
         for row in plan.untested(a, b):
             totals[a, b].add(row, None)
@@ -72,13 +69,13 @@ def collect(
     if len(plan.models) > 2:
         write["triples"](pa.Table.from_pylist(list(triples(evidence)), TRIPLES))
     batch.flush()
-    return totals, histograms
+    return totals
 
 
 class _Batch:
     """Rows of `tensors` and `blocks` on their way out. What follows from sums is computed for many rows at once.
 
-    Keeps sums, never sweeps: a sweep's histograms are half a megabyte.
+    Keeps sums, not sweeps.
     """
 
     def __init__(self, write: Mapping[str, Callable[[pa.Table], None]]) -> None:

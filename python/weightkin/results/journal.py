@@ -150,12 +150,9 @@ _APART = {"histogram", "lagged"}
 
 
 def _pack(sweep: Sweep) -> bytes:
-    """The null with its width, then arrays in the order of Sweep's fields, then the bins that are not empty."""
+    """The null with its width, then arrays in the order of Sweep's fields. Histograms have served by now."""
     arrays = [_UNIT.pack(sweep.lagged.shape[1]), sweep.lagged.tobytes()]
     arrays += [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name not in _APART]
-    for counts in sweep.histogram:
-        bins = np.flatnonzero(counts != 0)  # of booleans: ten times as fast
-        arrays += [_UNIT.pack(len(bins)), bins.astype(np.uint16).tobytes(), counts[bins].tobytes()]
     return b"".join(arrays)
 
 
@@ -167,7 +164,7 @@ def _unpack_lagged(payload: bytes, members: int) -> npt.NDArray[np.float64]:
 def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
     pairs = members * (members - 1) // 2
     shapes: dict[str, Sequence[int]] = dict.fromkeys(("sum_abs", "sum_square", "max_abs", "unequal"), (blocks, pairs))
-    shapes |= {"gram": (blocks, members, members)}
+    shapes |= {"gram": (blocks, members, members), "tensor_quantile": (members,)}
     lagged = _unpack_lagged(payload, members)
     arrays, at = {}, _UNIT.size + lagged.nbytes
 
@@ -181,10 +178,4 @@ def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
         if field.name not in _APART:
             kind = "<i8" if field.name in {"unequal", "nans", "infinities"} else "<f8"
             arrays[field.name] = take(kind, shapes.get(field.name, (blocks, members)))
-    histogram = np.zeros((members, 1 << 15), np.int64)
-    for counts in histogram:
-        (size,) = _UNIT.unpack_from(payload, at)
-        at += _UNIT.size
-        bins = take("<u2", (size,))
-        counts[bins] = take("<i8", (size,))
-    return Sweep(**arrays, histogram=histogram, lagged=lagged)  # type: ignore[arg-type]
+    return Sweep(**arrays, histogram=np.empty((members, 0), np.int64), lagged=lagged)  # type: ignore[arg-type]

@@ -3,55 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..ops import QUANTILE, Sweep
 from ..plan import Plan, Row
 from ..schema import display_order
-from ..similarity import Array, PairSums, magnitude_values, measures, pearson, weighted_quantile
+from ..similarity import Array, PairSums, measures, pearson
 from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
-from ..units import Unit
 from .coverage import Coverage
 from .evidence import PairEvidence, described
 from .tables import COUNTS, PairSweep
 from .verdict import judge
 
 Counts = npt.NDArray[np.int64]
-
-
-class Histograms:
-    """Histograms of magnitudes pooled over units, for the quantile of any set of them.
-
-    Kept by role and by the set of models that share the unit, so that N models need N histograms, not one per pair.
-    """
-
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, str], dict[tuple[tuple[int, ...], int, str], Counts]] = defaultdict(dict)
-
-    def add(self, unit: Unit, group: str, sweep: Sweep, code: str) -> None:
-        held = self._counts[unit.address.component, group, unit.address.role]
-        for place, model in enumerate(unit.members):
-            key = (unit.members, model, code)
-            held[key] = held[key] + sweep.histogram[place] if key in held else sweep.histogram[place].copy()
-
-    def quantile(self, a: int, b: int, model: int, wanted: Callable[[str, str, str], bool]) -> float:
-        """Of |x| of `model` over what it shares with the other of the pair; `wanted`: component, group, role."""
-        values, counts = [], []
-        for place, held in self._counts.items():
-            for (members, owner, code), histogram in held.items():
-                if owner == model and a in members and b in members and wanted(*place):
-                    present = np.flatnonzero(histogram != 0)
-                    values.append(magnitude_values(code)[present])
-                    counts.append(histogram[present])
-        if not values:
-            return float("nan")
-        return weighted_quantile(np.concatenate(values), np.concatenate(counts), QUANTILE)
 
 
 @dataclass
@@ -66,6 +35,7 @@ class PairTotals:
     sums: list[Array] = field(default_factory=list)
     """Fields of the PairSums of each: an object apiece would be most of a large matrix's memory"""
     extremes: list[float] = field(default_factory=list)
+    quantiles: list[tuple[float, float]] = field(default_factory=list)
     counts: list[list[int]] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
     identical: list[bool] = field(default_factory=list)
@@ -78,11 +48,14 @@ class PairTotals:
             self.identical.append(bool(found.identical))
             self.places.append((row.address.component, row.group, row.address.role))
             self.sums.append(np.concatenate([getattr(found.whole, part.name) for part in fields(PairSums)]))
+            self.quantiles.append(found.whole_quantiles)
             self.extremes.append(float(found.max_abs.max()))
             self.counts.append([int(counts.sum()) for counts in found.counts])
 
-    def level(self, level: str, names: tuple[str, ...], histograms: Histograms) -> list[dict[str, Any]]:
+    def level(self, level: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Tensors pooled by some of ("component", "group", "role"); each centred by its own mean (similarity.py).
+
+        The 99th percentile of a pool is the mean of those of its tensors, weighted by their size.
 
         p is adjusted by Holm over the entries of one level.
         """
@@ -100,11 +73,8 @@ class PairTotals:
             entry |= {name: float(value[0]) for name, value in measures(pooled).items()}
             entry["max_abs_difference"] = float(np.max([self.extremes[row] for row in rows]))  # NaN if one is
 
-            def wanted(*place: str, key: tuple[str, ...] = key) -> bool:
-                return tuple(place[column] for column in columns) == key
-
-            p99 = [histograms.quantile(self.a, self.b, model, wanted) for model in (self.a, self.b)]
-            entry |= {"p99_a": p99[0], "p99_b": p99[1], "p99_difference": abs(p99[0] - p99[1])}
+            p99 = np.average([self.quantiles[row] for row in rows], axis=0, weights=sums.elements[rows])
+            entry |= {"p99_a": float(p99[0]), "p99_b": float(p99[1]), "p99_difference": float(abs(p99[0] - p99[1]))}
             entry["identical"] = all(self.identical[row] for row in rows)
             entry["relative_l2"] = entry["relative_l2_a"]
             entry["identical_fraction"] = 1 - entry["changed_fraction"]
@@ -149,15 +119,13 @@ def square(
     return out
 
 
-def numbers(
-    command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotals], pooled: Histograms
-) -> dict[str, Any]:
+def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotals]) -> dict[str, Any]:
     """What the run found, as summary.json has it: per pair, and for one pair also at the top."""
     pairs = []
     for (a, b), total in totals.items():
         entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage.to_dict()}
         for level, names in LEVELS.items():
-            entry[f"{level}s"] = total.level(level, names, pooled)
+            entry[f"{level}s"] = total.level(level, names)
         if (a, b) in plan.vocabularies:
             found = plan.vocabularies[a, b]
             entry["vocabulary"] = {

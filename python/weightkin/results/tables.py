@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..ops import QUANTILE, Sweep
+from ..ops import Sweep
 from ..plan import Row
-from ..similarity import PairSums, magnitude_values, measures, pearson, weighted_quantile
+from ..similarity import PairSums, measures, pearson
 from ..statistics.vectors import correlation_z
 from ..units import Unit
 from .evidence import NULLS
@@ -80,22 +80,9 @@ class PairSweep:
         )
         self.max_abs = np.where(np.isnan(gaps[0]), np.nan, sweep.max_abs[:, pair])  # the kernel leaves NaNs out
         self.quantiles = sweep.quantile[:, i], sweep.quantile[:, j]
-        self.histograms = sweep.histogram[i], sweep.histogram[j]
+        self.whole_quantiles = float(sweep.tensor_quantile[i]), float(sweep.tensor_quantile[j])
         self.counts = [sweep.nans[:, i], sweep.nans[:, j], sweep.infinities[:, i], sweep.infinities[:, j]]
         self.identical = unit.views[i].dtype == unit.views[j].dtype and self.whole.unequal[0] == 0
-
-    @property
-    def code(self) -> str:
-        """The dtype whose codes the histograms count: that in which the members met (csrc/cpu/operand.h)."""
-        dtypes = {"BF16" if view.dtype.startswith("F8") else view.dtype for view in self.unit.views}
-        return "F32" if len(dtypes) > 1 or any(gain is not None for gain in self.unit.gains) else dtypes.pop()
-
-    def whole_quantiles(self) -> list[float]:
-        """Of |x| and |y| over all blocks; a tensor of one block has them already."""
-        if len(self.max_abs) == 1:
-            return [float(quantile[0]) for quantile in self.quantiles]
-        values = magnitude_values(self.code)
-        return [weighted_quantile(values, counts, QUANTILE) for counts in self.histograms]
 
 
 def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str, Any]:
@@ -113,7 +100,7 @@ def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str
     if found is not None:
         record["identical"] = bool(found.identical)
         if found.unit.is_float:
-            p99 = found.whole_quantiles()
+            p99 = found.whole_quantiles
             record |= {"max_abs_difference": float(found.max_abs.max()), "p99_a": p99[0], "p99_b": p99[1]}
             record["p99_difference"] = abs(p99[0] - p99[1])
             record |= {name: int(counts.sum()) for name, counts in zip(COUNTS, found.counts, strict=True)}

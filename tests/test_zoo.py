@@ -1,0 +1,123 @@
+"""Verdicts on small models that were really trained, with a lineage that is known.
+
+Training takes two minutes on two free cores. The environment variable WEIGHTKIN_ZOO may name a ready zoo instead
+(python -m weightkin.bench.make_zoo).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from weightkin.bench.zoo.__main__ import main
+from weightkin.bench.zoo.calibration import calibrate
+from weightkin.bench.zoo.evaluate import Judged, auc_by_relation, judge_zoo
+from weightkin.bench.zoo.lineage import PAIRS
+from weightkin.bench.zoo.members import MEMBERS
+
+ONLY = ("twin", "sft", "cpt", "upscaled", "pruned", "regrown", "transplant", "vlm_b", "vlm_c")
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a zoo."""
+    ready = os.environ.get("WEIGHTKIN_ZOO")
+    if ready:
+        return Path(ready)
+    folder = tmp_path_factory.mktemp("zoos") / "zoo"
+    command = [sys.executable, "-m", "weightkin.bench.make_zoo", "--quick", "--out", str(folder), "--only", *ONLY]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def judged(zoo: Path) -> dict[tuple[str, str], Judged]:
+    """Every pair of its truth.json."""
+    return {(pair.a, pair.b): pair for pair in judge_zoo(zoo)}
+
+
+def groups(pair: Judged, *words: str, component: str = "text") -> set[str]:
+    """The groups of a component that have one of these verdicts."""
+    return {one["group"] for one in pair.groups if one["component"] == component and one["verdict"] in words}
+
+
+def test_strangers(judged: dict[tuple[str, str], Judged]) -> None:
+    """No verdict, uniform ranks, no large z of any matrix role, no small p of any norm role."""
+    strangers = [pair for pair in judged.values() if not pair.related]
+    assert len(strangers) >= 5
+    found = calibrate([pair for pair in strangers if pair.primary])
+    assert found.failures == () and found.verdicts == {"no_evidence": found.pairs}
+    assert found.uniform_p > 1e-3
+    assert calibrate(strangers).failures == ()
+
+
+@pytest.mark.parametrize("name", ["sft", "cpt"])
+def test_trained_on(judged: dict[tuple[str, str], Judged], name: str) -> None:
+    pair = judged["base", name]
+    assert (pair.word, pair.components) == ("derived", {"text": "derived"})
+    assert groups(pair, "derived", "identical") == {"norms", "attention", "router", "experts", "mlp", "embeddings"}
+
+
+@pytest.mark.parametrize(("name", "without"), [("upscaled", [5]), ("pruned", [3, 4])])
+def test_other_depth(judged: dict[tuple[str, str], Judged], name: str, without: Collection[int]) -> None:
+    """Layers that moved are not found in place; the others are."""
+    pair = judged["base", name]
+    assert pair.word == "partial"
+    assert groups(pair, "partial", "derived") >= {"attention", "experts", "mlp", "embeddings"}
+    assert {layer for one in pair.groups for layer in one["layers_without"]} <= set(without)
+
+
+def test_transplant(judged: dict[tuple[str, str], Judged]) -> None:
+    """All but the routed experts come from solar; those come from base, cut to a width that cannot meet in place."""
+    pair = judged["solar", "transplant"]
+    assert pair.word in ("derived", "partial")
+    assert groups(pair, "derived", "identical") >= {"attention", "router", "mlp", "embeddings"}
+    experts = next(one for one in pair.groups if one["group"] == "experts")
+    assert experts["verdict"] == "partial" and set(experts["layers_without"]) == set(range(1, 6))
+
+
+def test_norms_only(judged: dict[tuple[str, str], Judged]) -> None:
+    pair = judged["base", "regrown"]
+    assert pair.word == "norms_only"
+    assert groups(pair, "norms_only") == {"norms"}
+    assert groups(pair, "no_evidence") == {"attention", "router", "experts", "mlp", "embeddings"}
+
+
+def test_vision_tower_reused(judged: dict[tuple[str, str], Judged]) -> None:
+    pair = judged["vlm_a", "vlm_b"]
+    assert pair.word == "partial"
+    assert (pair.components["vision"], pair.components["text"]) == ("derived", "no_evidence")
+
+
+def test_kin_score_above_strangers(judged: dict[tuple[str, str], Judged]) -> None:
+    found = auc_by_relation(list(judged.values()))
+    for relation in ("finetuned", "depth_upscaled", "pruned", "module:vision", "siblings"):
+        assert found[relation] == 1
+
+
+def test_evaluation_on_a_terminal(zoo: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, [str(zoo), "--output", str(tmp_path / "out.json")])
+    assert done.exit_code == 0, done.output
+    for text in ("derived", "norms_only", "AUC", "p uniform"):
+        assert text in done.output
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["auc"]["finetuned"] == 1 and report["calibration"]["primary"]["failures"] == []
+
+
+def test_nothing_to_evaluate() -> None:
+    assert "name a zoo" in CliRunner().invoke(main, []).output
+
+
+def test_every_pair_is_of_members_and_sources_come_first() -> None:
+    names = [make.__name__ for make in MEMBERS]
+    for make, sources in MEMBERS.items():
+        assert all(names.index(source) < names.index(make.__name__) for source in sources)
+    assert {name for pair in PAIRS for name in pair[:2]} == set(names)
