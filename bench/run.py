@@ -15,14 +15,20 @@ import click
 from weightkin.comparison import usable_cores
 from weightkin.errors import WeightkinError
 
-from . import cases_compare, cases_difference, cases_gram, cases_open, machine
+from . import cases_compare, cases_difference, cases_gram, cases_lagged, cases_open, machine
 from .measure import Row, measure
 from .registry import Case, Settings
 
 WIDTH = 96
 """Columns of the table where it goes to a file or a narrow terminal."""
 
-CASES: tuple[Case, ...] = (*cases_gram.CASES, *cases_difference.CASES, *cases_open.CASES, *cases_compare.CASES)
+CASES: tuple[Case, ...] = (
+    *cases_gram.CASES,
+    *cases_difference.CASES,
+    *cases_lagged.CASES,
+    *cases_open.CASES,
+    *cases_compare.CASES,
+)
 
 
 def select(pattern: str) -> list[Case]:

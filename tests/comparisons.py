@@ -59,6 +59,10 @@ def pair(folder: Path, layers: int = 2) -> tuple[Path, Path]:
     return write_checkpoint(folder / "a", tensors), write_checkpoint(folder / "b", perturbed(tensors))
 
 
+def _p99(tensor: Array) -> float:
+    return float(np.quantile(np.abs(tensor.astype(np.float64)), 0.99))
+
+
 def expected(pairs: Sequence[tuple[Array, Array]]) -> dict[str, float]:
     """Every measure of tensors pooled as those of a role are: each centred by its own mean. NaN where undefined."""
     x, y = (np.concatenate([np.ravel(both[side]).astype(np.float64) for both in pairs]) for side in (0, 1))
@@ -68,7 +72,7 @@ def expected(pairs: Sequence[tuple[Array, Array]]) -> dict[str, float]:
     bits = np.concatenate([(a != b).ravel() for a, b in ((_codes(a), _codes(b)) for a, b in pairs)])
     norms, gap = math.sqrt(x @ x) * math.sqrt(y @ y), np.abs(x - y)
     variances = (np.sum((x - centre_x) ** 2), np.sum((y - centre_y) ** 2))
-    p99_a, p99_b = (float(np.quantile(np.abs(values), 0.99)) for values in (x, y))
+    p99_a, p99_b = (float(np.average([_p99(both[side]) for both in pairs], weights=sizes)) for side in (0, 1))
     cv_a, cv_b = (_ratio(values.std(), abs(values.mean())) for values in (x, y))
     return {
         "cosine": _ratio(x @ y, norms),

@@ -98,7 +98,8 @@ def test_vision_tower_reused(judged: dict[tuple[str, str], Judged]) -> None:
 
 
 def test_kin_score_above_strangers(judged: dict[tuple[str, str], Judged]) -> None:
-    found = auc_by_relation(list(judged.values()))
+    found = auc_by_relation(list(judged.values()), lambda pair: pair.matrices)
+    assert auc_by_relation(list(judged.values()), lambda pair: pair.norms)["norms_only"] == 1
     for relation in ("finetuned", "depth_upscaled", "pruned", "module:vision", "siblings"):
         assert found[relation] == 1
 
@@ -109,7 +110,7 @@ def test_evaluation_on_a_terminal(zoo: Path, tmp_path: Path) -> None:
     for text in ("derived", "norms_only", "AUC", "p uniform"):
         assert text in done.output
     report = json.loads((tmp_path / "out.json").read_text())
-    assert report["auc"]["finetuned"] == 1 and report["calibration"]["primary"]["failures"] == []
+    assert report["auc"]["matrices"]["finetuned"] == 1 and report["calibration"]["primary"]["failures"] == []
 
 
 def test_nothing_to_evaluate() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ from .calibration import Calibration, calibrate
 from .evaluate import Judged, auc_by_relation, judge_zoo
 from .synthetic import judge_synthetic
 from .table import auc_table, calibration_table, pairs_table
+
+SCORES: dict[str, Callable[[Judged], float]] = {
+    "matrices": lambda pair: pair.matrices,
+    "norms": lambda pair: pair.norms,
+}
 
 WIDTH = 150
 """Columns of the tables where they go to a file or a narrow terminal."""
@@ -49,7 +54,8 @@ def main(
     with messages.status("comparing"):
         for zoo in zoos:
             pairs += judge_zoo(zoo, threads)
-    report: dict[str, Any] = {"pairs": [pair.as_json() for pair in pairs], "auc": auc_by_relation(pairs)}
+    report: dict[str, Any] = {"pairs": [pair.as_json() for pair in pairs]}
+    report["auc"] = {name: auc_by_relation(pairs, score) for name, score in SCORES.items()}
     sets = {name: calibrate(members) for name, members in _sets(pairs, synthetic, messages) if members}
     report["calibration"] = {name: one.as_json() for name, one in sets.items()}
     if pairs:

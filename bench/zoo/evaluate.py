@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,14 @@ class Judged:
     draws: npt.NDArray[np.int64]
 
     @property
-    def score(self) -> float:
+    def matrices(self) -> float:
         """What a threshold would be set on: the largest pooled z over the components' matrix groups."""
         return self.strongest["z"] if self.strongest else 0.0
+
+    @property
+    def norms(self) -> float:
+        """The same of norms."""
+        return max((one["z"] for one in self.groups if one["group"] == "norms" and one["z"] is not None), default=0.0)
 
     @property
     def primary(self) -> bool:
@@ -53,7 +58,7 @@ class Judged:
         keys = ("component", "group", "verdict", "pearson", "z", "p_rank", "parameters")
         return {
             "zoo": self.zoo, "a": self.a, "b": self.b, "relation": self.relation, "related": self.related,
-            "verdict": self.word, "components": dict(self.components), "score": self.score,
+            "verdict": self.word, "components": dict(self.components), "matrices": self.matrices, "norms": self.norms,
             "groups": [{key: group[key] for key in keys} for group in self.groups],
         }  # fmt: skip
 
@@ -82,12 +87,12 @@ def auc(related: Sequence[float], independent: Sequence[float]) -> float:
     return float(stats.mannwhitneyu(related, independent).statistic / (len(related) * len(independent)))
 
 
-def auc_by_relation(pairs: Sequence[Judged]) -> dict[str, float]:
+def auc_by_relation(pairs: Sequence[Judged], score: Callable[[Judged], float]) -> dict[str, float]:
     """Of all related pairs, then of each relation, against all independent pairs."""
-    independent = [pair.score for pair in pairs if not pair.related]
+    independent = [score(pair) for pair in pairs if not pair.related]
     by_relation: dict[str, list[float]] = {}
     for pair in pairs:
         if pair.related:
-            by_relation.setdefault("all", []).append(pair.score)
-            by_relation.setdefault(pair.relation, []).append(pair.score)
+            by_relation.setdefault("all", []).append(score(pair))
+            by_relation.setdefault(pair.relation, []).append(score(pair))
     return {relation: auc(scores, independent) for relation, scores in by_relation.items()} if independent else {}

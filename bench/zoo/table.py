@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -36,12 +36,13 @@ def pairs_table(pairs: Sequence[Judged]) -> Table:
     return out
 
 
-def auc_table(found: dict[str, float]) -> Table:
-    """One row per relation."""
+def auc_table(found: Mapping[str, Mapping[str, float]]) -> Table:
+    """One row per relation, one column per score."""
     out = Table("relation", show_edge=False, pad_edge=False, header_style="bold")
-    out.add_column("AUC against independent pairs", justify="right")
-    for relation, value in found.items():
-        out.add_row(relation, f"{value:.3f}")
+    for score in found:
+        out.add_column(f"AUC by {score}", justify="right")
+    for relation in next(iter(found.values())):
+        out.add_row(relation, *(f"{values[relation]:.3f}" for values in found.values()))
     return out
 
 

@@ -67,7 +67,7 @@ class Sweep:
     """[N, 32768]: magnitudes by code, over all blocks: of BF16 and F16 exact, of F32 and F64 by the upper 16 bits. Unless
     asked for whole, magnitudes under the upper tenth may be counted in bin 0: upper quantiles need no more."""
     tensor_quantile: npt.NDArray[np.float64]
-    """[N]: the 99th percentile of |x| over all blocks; NaN until `finish` has set it."""
+    """[N]: the 99th percentile of |x| over all blocks; 0 until the engine sets it."""
     lagged: npt.NDArray[np.float64]
     """[P, 1 + R]: the statistic of the relabelling null at lag 0 and at R lags; [P, 0] where there is no null."""
 
@@ -94,7 +94,7 @@ def sweep(
     """
     pairs = len(operands) * (len(operands) - 1) // 2
     found = _core.sweep(operands, bounds, tile, gram, difference, whole_histogram)
-    return Sweep(**found, tensor_quantile=np.full(len(operands), np.nan), lagged=np.empty((pairs, 0)))
+    return Sweep(**found, tensor_quantile=np.zeros(len(operands)), lagged=np.empty((pairs, 0)))
 
 
 def lagged(
