@@ -147,7 +147,8 @@ def test_percentiles_are_exact_for_16_bit_tensors_and_averaged_over_roles(tmp_pa
     for entry, wanted in [(role, names), *((row, [row["name_a"]]) for row in results["tensors"].to_pylist())]:
         sizes = [widths[name] for name in wanted]
         p99 = [
-            np.average([np.quantile(np.abs(t[name].astype(float)), 0.99) for name in wanted], weights=sizes) for t in both
+            np.average([np.quantile(np.abs(t[name].astype(float)), 0.99) for name in wanted], weights=sizes)
+            for t in both
         ]
         assert [entry["p99_a"], entry["p99_b"]] == pytest.approx(p99, rel=1e-14)
         assert entry["p99_difference"] == pytest.approx(abs(p99[0] - p99[1]), rel=1e-13)

@@ -117,7 +117,9 @@ def test_histogram(dtype: str) -> None:
     """Every code of the dtype, in three blocks: bin k counts the codes k and -k."""
     codes = np.arange(1 << 16, dtype=np.uint16)
     rows = [np.random.default_rng(0).permutation(codes), codes // 3]
-    found = ops.sweep([place(row.view(NUMPY_DTYPES[dtype]), dtype) for row in rows], [0, 5, 4100, codes.size], whole_histogram=True)
+    found = ops.sweep(
+        [place(row.view(NUMPY_DTYPES[dtype]), dtype) for row in rows], [0, 5, 4100, codes.size], whole_histogram=True
+    )
     for row, histogram in zip(rows, found.histogram, strict=True):
         np.testing.assert_array_equal(histogram, np.bincount(row & 0x7FFF, minlength=1 << 15))
 
