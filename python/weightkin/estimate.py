@@ -62,9 +62,10 @@ def estimate(
     exclude: Sequence[str] = (),
     threads: int | None = None,
     null: int = DRAWS,
+    canonical: bool = False,
 ) -> Estimate:
     """Plans the comparison of all pairs of 2 to 16 checkpoints; no weight is read. Raises as `matrix` does."""
-    plan = make_plan(open_models(paths), include, exclude)
+    plan = make_plan(open_models(paths), include, exclude, canonical)
     threads = threads or usable_cores()
     in_memory = plan.nbytes / _sweep_rate(plan, threads) + _products(plan, null) / _product_rate(null, threads)
     seconds = {str(rate): max(in_memory, plan.nbytes / (rate * 1e9)) for rate in STORAGE_RATES}

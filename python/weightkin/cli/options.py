@@ -72,6 +72,7 @@ class RunOptions:
     include: Sequence[str]
     exclude: Sequence[str]
     null: int | None
+    canonical: bool
     seed: int
     device: str
     threads: int | None
@@ -106,6 +107,9 @@ OPTIONS = {
     "null": _option(
         "--null", group="Statistics", type=click.IntRange(0), metavar="N",
         help="Relabelled copies that the numbers are held against; 0: no p-values  [default: 256]",
+    ),
+    "canonical": _option(
+        "--canonical", group="Statistics", is_flag=True, help="Fold norm gains into the matrices that read them first."
     ),
     "seed": _option("--seed", group="Statistics", type=int, default=0, show_default=True, help="Seed of the copies."),
     "device": _option(

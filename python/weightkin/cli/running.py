@@ -38,6 +38,7 @@ def run(function: Callable[..., Results], models: Sequence[str], options: RunOpt
             seed=options.seed,
             progress=on_progress,
             **_null(options.null),
+            **({"canonical": True} if options.canonical else {}),
         )
     if options.as_json:
         print_json(results.summary)
@@ -48,7 +49,8 @@ def run(function: Callable[..., Results], models: Sequence[str], options: RunOpt
 
 def dry_run(models: Sequence[str], options: RunOptions) -> None:
     """Prints what the same command would do without --dry-run."""
-    show_plan(models, options.include, options.exclude, options.null, options.threads, options.as_json, options.verbose)
+    chosen = (options.include, options.exclude, options.null, options.threads, options.as_json, options.verbose)
+    show_plan(models, *chosen, canonical=options.canonical)
 
 
 def show_plan(
@@ -59,11 +61,12 @@ def show_plan(
     threads: int | None,
     as_json: bool,
     verbose: bool,
+    canonical: bool = False,
 ) -> None:
     """Prints the plan of a comparison of all pairs of `models`."""
     from ..estimate import estimate
 
-    found = estimate(models, include=include, exclude=exclude, threads=threads, **_null(null))
+    found = estimate(models, include=include, exclude=exclude, threads=threads, canonical=canonical, **_null(null))
     if as_json:
         print_json(found.to_dict())
         return

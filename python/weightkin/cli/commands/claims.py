@@ -21,6 +21,8 @@ def command(models: tuple[str, ...], options: RunOptions) -> None:
     """
     if len(models) < 2:
         raise click.UsageError("give at least two models")
+    if options.canonical:
+        raise click.UsageError("--canonical folds norm gains away, and they are what most of these analyses are about")
     if options.dry_run:
         from ...comparison import open_models
         from ...plan import make_plan
