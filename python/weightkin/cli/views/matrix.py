@@ -14,6 +14,7 @@ from ..text import UNDEFINED, coefficient, labels, percent, safe
 from .measures import VERDICTS
 from .models import show_coverage, show_models
 from .tables import correlation, table, wanted_width
+from .triples import show_triples
 
 Grid = Sequence[Sequence[Any]]
 """[N, N]; None where there is nothing"""
@@ -47,6 +48,7 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
             Group(Text("Pearson"), _grid(console, names, entry["pearson"], correlation)),
             Group(Text.assemble("cosine", (" (below the diagonal: if uncorrelated)", "dim")), cosines),
         )
+    show_triples(console, results, names, verbose)
     if verbose:
         for pair in pairs:
             console.print()
