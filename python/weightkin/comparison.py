@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from . import __version__, _core, engine
+from . import _core, engine
 from .checkpoint import open_checkpoint
-from .errors import Interrupted, PlanError, ResultsError
+from .errors import PlanError
 from .ops import MAX_MODELS
 from .plan import Plan, make_plan
 from .relabelling import Relabellings
-from .results.collect import Sink, collect
-from .results.folder import JOURNAL, SCHEMA_VERSION, SUMMARY, Results, atomic, load, prepare, strict_json
+from .results.collect import collect
+from .results.folder import Results
 from .results.journal import Journal
+from .results.packing import pack
+from .results.recording import Write, record
 from .results.summary import describe_models, numbers
 from .results.tables import schemas
 from .schema import Model, resolve
@@ -80,66 +77,30 @@ def run(
         raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}, or 0 for none")
     if threads is not None and threads < 1:
         raise PlanError(f"{threads} threads given: at least 1 is needed")
-    if resume and output is None:
-        raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")
     plan = make_plan(open_models(paths), include, exclude, canonical)
     options = {"include": [*include], "exclude": [*exclude], "null": null, "canonical": canonical, "seed": seed}
-    key = _key(command, plan, options)
     threads = threads or usable_cores()
-    journal_path = None
-    if output is not None:
-        output = Path(output)
-        journal_path = prepare(output, resume)
-        if journal_path is None:
-            return _finished(output, key)
-    journal = Journal(journal_path, key, resume)
-    try:
+
+    def compute(journal: Journal) -> dict[str, Any]:
         relabellings = Relabellings(plan, null, seed)
         throughput = _sweep(plan, journal, relabellings, threads, memory or engine.WINDOW, progress)
         progress("writing", plan.nbytes, plan.nbytes)
-        with ExitStack() as stack:
-            sinks = {name: Sink(name, schema, output, stack) for name, schema in schemas(len(paths)).items()}
-            totals = collect(plan, journal, {name: sink.write for name, sink in sinks.items()})
-        summary = {
-            "schema_version": SCHEMA_VERSION, "command": command, "seed": seed, "options": options,
-            "argv": sys.argv[1:], "key": key,
-            "versions": {"weightkin": __version__, "python": sys.version.split()[0], "pyarrow": pa.__version__},
-            "devices": [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}],
-            "models": describe_models(plan), "tables": list(sinks),
-            **numbers(command, plan, totals), "throughput": throughput,
-        }  # fmt: skip
-        summary = strict_json(summary)
-        if output is None:
-            return Results(summary, {name: sink.table() for name, sink in sinks.items()})
-        with atomic(output / SUMMARY) as partial:
-            partial.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
-        journal.remove()
-        return load(output)
-    except KeyboardInterrupt:
-        raise Interrupted(len(journal.finished), len(plan.units), output) from None
-    finally:
-        journal.close()
+        devices = [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}]
+        return {"devices": devices, "throughput": throughput}
+
+    def collected(journal: Journal, write: Write) -> dict[str, Any]:
+        totals = collect(plan, journal, write)
+        return {"models": describe_models(plan.models), **numbers(command, plan, totals)}
+
+    return record(
+        command, options, [model.checkpoint.fingerprint() for model in plan.models],
+        output=output, resume=resume, units=len(plan.units), compute=compute, schemas=schemas(len(paths)), collect=collected,
+    )  # fmt: skip
 
 
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _key(command: str, plan: Plan, options: Mapping[str, Any]) -> str:
-    """What must be equal for a run to go on where another stopped."""
-    models = [model.checkpoint.fingerprint() for model in plan.models]
-    isa = _core.instruction_set()
-    return json.dumps({"version": __version__, "command": command, "models": models, "isa": isa, **options})
-
-
-def _finished(output: Path, key: str) -> Results:
-    results = load(output)
-    if results.summary.get("key") != key:
-        hint = "give another folder: the models, the options or the program's version differ"
-        raise ResultsError(f"{output}: holds the results of another comparison", hint)
-    (output / JOURNAL).unlink(missing_ok=True)  # of a run that was killed between its last two steps
-    return results
 
 
 def _sweep(
@@ -157,7 +118,7 @@ def _sweep(
 
     progress("comparing", done, plan.nbytes)
     for unit, sweep in engine.run(plan, waiting, relabellings, threads, memory, on_bytes):
-        journal.append(unit, sweep)
+        journal.append(unit.index, pack(sweep))
     seconds = time.perf_counter() - start
     rate = (done - before) / seconds / 1e9 if seconds else 0.0
     return {"bytes": done - before, "seconds": round(seconds, 3), "gb_per_s": round(rate, 3)}

@@ -69,7 +69,7 @@ def estimate(
     threads = threads or usable_cores()
     in_memory = plan.nbytes / _sweep_rate(plan, threads) + _products(plan, null) / _product_rate(null, threads)
     seconds = {str(rate): max(in_memory, plan.nbytes / (rate * 1e9)) for rate in STORAGE_RATES}
-    models = describe_models(plan)
+    models = describe_models(plan.models)
     for number, model in enumerate(models):
         model["bytes_to_read"] = sum(
             view.nbytes

@@ -148,3 +148,32 @@ def difference(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> refere
     return reference.Difference(
         float(found.sum_abs[0, 0]), float(found.sum_square[0, 0]), float(found.max_abs[0, 0]), int(found.unequal[0, 0])
     )
+
+
+def cross_gram(left: Sequence[Operand], right: Sequence[Operand], threads: int = 1) -> reference.CrossGram:
+    """Inner products of every row of `left` with every row of `right`, for tens to thousands of rows.
+
+    An operand of shape [k, ...] is k rows, each flattened in logical order; all rows have one size. Sums are within 1e-6
+    of sum |x y|. Releases the GIL.
+    """
+
+    def rows(operands: Sequence[Operand]) -> npt.NDArray[np.float64]:
+        return np.concatenate([_as_array(one).reshape(one.shape[0], -1) for one in operands]).astype(np.float64)
+
+    return reference.cross_gram(rows(left), rows(right))
+
+
+def assign(scores: npt.NDArray[np.floating], threads: int = 1) -> npt.NDArray[np.int64]:
+    """[B] or [K, B]: the row that each column gets, -1 for none, so that the sum of scores is largest.
+
+    `scores`: [A, B], or K such problems at once, which the threads share. min(A, B) columns get a row. Raises ValueError
+    if a score is not finite. Releases the GIL.
+    """
+    if scores.ndim == 2:
+        return reference.assign(scores)
+    return np.stack([reference.assign(one) for one in scores])
+
+
+def _as_array(one: Operand) -> npt.NDArray[np.generic]:
+    assert one.rows is None and one.gain is None
+    return np.ndarray(one.shape, NUMPY_DTYPES[one.dtype], memoryview(one.buffer), one.offset, one.strides)  # type: ignore[arg-type]

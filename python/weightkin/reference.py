@@ -36,6 +36,39 @@ def gram(rows: Rows) -> Gram:
     return Gram(rows @ rows.T, rows.sum(axis=1))
 
 
+class CrossGram(NamedTuple):
+    """Inner products of M rows with N others, and each row's sum and squared norm."""
+
+    product: npt.NDArray[np.float64]
+    """[M, N]"""
+    sum_left: npt.NDArray[np.float64]
+    """[M]"""
+    sum_right: npt.NDArray[np.float64]
+    """[N]"""
+    square_left: npt.NDArray[np.float64]
+    """[M]"""
+    square_right: npt.NDArray[np.float64]
+    """[N]"""
+
+
+def cross_gram(left: Rows, right: Rows) -> CrossGram:
+    """`left`: [M, n], `right`: [N, n]."""
+    return CrossGram(
+        left @ right.T, left.sum(axis=1), right.sum(axis=1), np.square(left).sum(axis=1), np.square(right).sum(axis=1)
+    )
+
+
+def assign(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """[B]: the row that each column gets, -1 for none, so that the sum of `scores` [A, B] is largest and no row serves
+    twice. min(A, B) columns get one."""
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    found = np.full(scores.shape[1], -1, np.int64)
+    found[columns] = rows
+    return found
+
+
 def difference(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Difference:
     """`x`, `y`: [n], of one dtype."""
     gap = np.abs(x.astype(np.float64) - y.astype(np.float64))

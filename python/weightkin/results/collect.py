@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..plan import Plan, Row
 from ..relabelling import largest_statistic
 from ..similarity import PairSums
 from ..statistics.multiplicity import benjamini_hochberg
 from .evidence import NULLS, Found, PairEvidence
-from .folder import atomic
 from .journal import Journal
+from .packing import unpack, unpack_lagged
 from .summary import PairTotals
 from .tables import TENSORS, PairSweep, add_measures, block_columns, blocks_table, pair_of, tensor_record
 from .triples import TRIPLES, triples
 
 BATCH = 1 << 13
 """Rows that are held before they are handed on."""
-
-
-class Sink:
-    """Takes a table in pieces: to a parquet file that appears when the run's `ExitStack` closes, or to memory."""
-
-    def __init__(self, name: str, schema: pa.Schema, output: Path | None, stack: ExitStack) -> None:
-        self._schema, self._pieces = schema, list[pa.Table]()
-        self._writer = None
-        if output is not None:
-            partial = stack.enter_context(atomic(output / f"{name}.parquet"))
-            self._writer = stack.enter_context(pq.ParquetWriter(partial, schema, compression="zstd"))
-
-    def write(self, piece: pa.Table) -> None:
-        if self._writer is None:
-            self._pieces.append(piece)
-        else:
-            self._writer.write_table(piece)
-
-    def table(self) -> pa.Table:
-        """Everything written, if it was to memory."""
-        return pa.concat_tables([self._schema.empty_table(), *self._pieces])
 
 
 def collect(
@@ -56,7 +32,7 @@ def collect(
     totals = {pair: PairTotals(*pair, evidence[pair]) for pair in plan.pairs}
     batch = _Batch(write)
     for unit in plan.units:
-        sweep = journal.sweep(unit)
+        sweep = unpack(journal[unit.index], len(unit.bounds) - 1, len(unit.members))
         for a, b, row in plan.compared(unit):
             pair = PairSweep(unit, sweep, a, b)
             totals[a, b].add(row, pair)
@@ -119,7 +95,7 @@ def _tensor_evidence(
     """z and p of each unit, by pair; adjusting p for the number of tensors needs all before the first row is written."""
     found: dict[tuple[int, int], dict[int, Found]] = {pair: {} for pair in evidence}
     for unit in plan.units:
-        lagged = journal.lagged(unit)
+        lagged = unpack_lagged(journal[unit.index], len(unit.members))
         if lagged.shape[1]:
             for a, b, _ in plan.compared(unit):
                 one = evidence[a, b].add(unit, lagged[pair_of(unit, a, b)], largest_statistic(unit))

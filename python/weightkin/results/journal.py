@@ -1,6 +1,6 @@
-"""The journal of a run: the numbers of every finished unit, appended as they come, so that a killed run can go on.
+"""The journal of a run: what every finished unit found, appended as it comes, so that a killed run can go on.
 
-A file of records. The first holds a key that says which run this is; each of the others a unit's number and its sweep.
+A file of records. The first holds a key that says which run this is; each of the others a unit's number and its bytes.
 A record is its length, a checksum and its bytes; a record that a kill cut short ends the journal.
 """
 
@@ -11,25 +11,17 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import fields
 from io import FileIO
-from math import prod
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ..errors import ResultsError
-from ..ops import Sweep
-from ..units import Unit
 
 _FRAME = struct.Struct("<QI")
 _UNIT = struct.Struct("<Q")
 
 
 class Journal:
-    """Append-only store of sweeps by unit number. Without a path it lives in an unnamed temporary file."""
+    """Append-only store of bytes by unit number. Without a path it lives in an unnamed temporary file."""
 
     def __init__(self, path: Path | None, key: str, resume: bool) -> None:
         """Opens `path`. An existing journal is an error, unless `resume` is set and it was written for the same key."""
@@ -98,20 +90,13 @@ class Journal:
         """Numbers of the units that are done."""
         return frozenset(self._places)
 
-    def append(self, unit: Unit, sweep: Sweep) -> None:
-        """Stores a finished unit; it survives whatever happens to the process afterwards."""
-        self._places[unit.index] = self._write(_UNIT.pack(unit.index) + _pack(sweep))
+    def append(self, number: int, found: bytes) -> None:
+        """Stores what a finished unit found; it survives whatever happens to the process afterwards."""
+        self._places[number] = self._write(_UNIT.pack(number) + found)
 
-    def sweep(self, unit: Unit) -> Sweep:
-        """The numbers of a finished unit."""
-        return _unpack(self._payload(unit), len(unit.bounds) - 1, len(unit.members))
-
-    def lagged(self, unit: Unit) -> npt.NDArray[np.float64]:
-        """[P, 1 + R]: only the null's statistic of a finished unit."""
-        return _unpack_lagged(self._payload(unit), len(unit.members))
-
-    def _payload(self, unit: Unit) -> bytes:
-        payload = self._read(self._places[unit.index], 1 << 62)
+    def __getitem__(self, number: int) -> bytes:
+        """What a finished unit found."""
+        payload = self._read(self._places[number], 1 << 62)
         if payload is None:
             raise ResultsError(f"{self._path}: changed while it was in use")
         return payload[_UNIT.size :]
@@ -144,38 +129,3 @@ def _open(path: Path, existed: bool) -> FileIO:
 
 def _record(payload: bytes) -> bytes:
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-_APART = {"histogram", "lagged"}
-
-
-def _pack(sweep: Sweep) -> bytes:
-    """The null with its width, then arrays in the order of Sweep's fields. Histograms have served by now."""
-    arrays = [_UNIT.pack(sweep.lagged.shape[1]), sweep.lagged.tobytes()]
-    arrays += [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name not in _APART]
-    return b"".join(arrays)
-
-
-def _unpack_lagged(payload: bytes, members: int) -> npt.NDArray[np.float64]:
-    pairs, (width,) = members * (members - 1) // 2, _UNIT.unpack_from(payload)
-    return np.frombuffer(payload, "<f8", pairs * width, _UNIT.size).reshape(pairs, width)
-
-
-def _unpack(payload: bytes, blocks: int, members: int) -> Sweep:
-    pairs = members * (members - 1) // 2
-    shapes: dict[str, Sequence[int]] = dict.fromkeys(("sum_abs", "sum_square", "max_abs", "unequal"), (blocks, pairs))
-    shapes |= {"gram": (blocks, members, members), "tensor_quantile": (members,)}
-    lagged = _unpack_lagged(payload, members)
-    arrays, at = {}, _UNIT.size + lagged.nbytes
-
-    def take(dtype: str, shape: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-        nonlocal at
-        array = np.frombuffer(payload, dtype, prod(shape), at).reshape(shape)
-        at += array.nbytes
-        return array
-
-    for field in fields(Sweep):
-        if field.name not in _APART:
-            kind = "<i8" if field.name in {"unequal", "nans", "infinities"} else "<f8"
-            arrays[field.name] = take(kind, shapes.get(field.name, (blocks, members)))
-    return Sweep(**arrays, histogram=np.empty((members, 0), np.int64), lagged=lagged)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..plan import Plan, Row
-from ..schema import display_order
+from ..schema import Model, display_order
 from ..similarity import Array, PairSums, measures, pearson
 from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
@@ -90,7 +90,7 @@ class PairTotals:
         return out
 
 
-def describe_models(plan: Plan) -> list[dict[str, Any]]:
+def describe_models(models: Sequence[Model]) -> list[dict[str, Any]]:
     """The `models` of summary.json."""
     return [
         {
@@ -105,7 +105,7 @@ def describe_models(plan: Plan) -> list[dict[str, Any]]:
             "fingerprint": model.checkpoint.fingerprint(),
             "problems": list(model.checkpoint.problems),
         }
-        for model in plan.models
+        for model in models
     ]
 
 
