@@ -10,8 +10,9 @@
 
 namespace weightkin {
 
-constexpr std::size_t kChunk = 4096;  // elements between two additions to an output
-constexpr int kMaxRows = 16;          // rows of one gram call in the memory-bound regime
+constexpr std::size_t kChunk = 4096;    // elements between two additions to an output
+constexpr std::size_t kObjectPad = 16;  // two vectors of doubles of the widest instruction set
+constexpr int kMaxRows = 16;            // rows of one gram call in the memory-bound regime
 
 // Element types that kernels read. Other types are widened into one of these first (operand.cpp).
 enum Element : int { kBf16 = 0, kF16 = 1, kF32 = 2, kF64 = 3, kElements = 4 };
@@ -37,6 +38,21 @@ using LaggedKernel = void (*)(const float* x, const float* y, std::size_t length
 // Writes the magnitudes (codes without sign) that are at least `floor`; returns how many. `out` has room for `count`
 // + 16.
 using TailKernel = std::size_t (*)(const void* codes, std::size_t count, std::uint32_t floor, std::uint32_t* out);
+// What a person bids: the largest scores[j] - price[j], its object j (the first of equals), and the second largest.
+struct Bid {
+    double best, second;
+    std::int64_t object;
+};
+// `scores`: one row, of one person; `price`, as all arrays over objects below, padded to kObjectPad, with infinity.
+using BidKernel = Bid (*)(const void* scores, const double* price, std::size_t objects);
+struct Reach {
+    double distance;      // the least
+    std::int64_t object;  // the first at that distance
+};
+// distance[j] = min(distance[j], offset - (scores[j] - price[j])), and from[j] = person wherever that lowers it. An
+// object whose price and distance are infinite stays out.
+using RelaxKernel = Reach (*)(const void* scores, const double* price, std::size_t objects, double offset,
+                              std::int64_t person, double* distance, std::int64_t* from);
 using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
 using FmaKernel = std::uint64_t (*)(std::uint64_t flops);
 
@@ -48,10 +64,12 @@ struct Kernels {
     DifferenceKernel difference_wide[kElements];  // float64: where a difference overflows float32
     BalanceKernel balance;
     LaggedKernel lagged;
-    std::size_t lanes;  // floats of a vector
-    TailKernel tail;    // null where it would not pay
-    ReadKernel read;    // XOR of all bytes: the roof that the benchmarks measure against
-    FmaKernel fma;      // at least so many operations in registers; how many: the roof of compute-bound kernels
+    std::size_t lanes;     // floats of a vector
+    BidKernel bid[2];      // of F32, F64
+    RelaxKernel relax[2];  // of F32, F64
+    TailKernel tail;       // null where it would not pay
+    ReadKernel read;       // XOR of all bytes: the roof that the benchmarks measure against
+    FmaKernel fma;         // at least so many operations in registers; how many: the roof of compute-bound kernels
 };
 
 extern const Kernels kScalarKernels;

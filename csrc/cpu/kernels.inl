@@ -5,6 +5,7 @@ namespace {
 
 #include "lanes.inl"
 
+#include "assign.inl"
 #include "balance.inl"
 #include "difference.inl"
 #include "gram.inl"
@@ -50,6 +51,8 @@ const Kernels WEIGHTKIN_KERNELS = {
     balance,
     lagged,
     kLanes<float>,
+    {bid<kF32>, bid<kF64>},
+    {relax<kF32>, relax<kF64>},
     tail,
     read,
     fma,

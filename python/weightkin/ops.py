@@ -164,15 +164,14 @@ def cross_gram(left: Sequence[Operand], right: Sequence[Operand], threads: int =
     return reference.cross_gram(rows(left), rows(right))
 
 
-def assign(scores: npt.NDArray[np.floating], threads: int = 1) -> npt.NDArray[np.int64]:
+def assign(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], threads: int = 1) -> npt.NDArray[np.int64]:
     """[B] or [K, B]: the row that each column gets, -1 for none, so that the sum of scores is largest.
 
-    `scores`: [A, B], or K such problems at once, which the threads share. min(A, B) columns get a row. Raises ValueError
-    if a score is not finite. Releases the GIL.
+    `scores`: [A, B], or K such problems at once, which the threads share; float32 or float64, of any strides. min(A, B)
+    columns get a row. The optimum is that of float64 arithmetic, and which of several is taken does not depend on the
+    number of threads. Raises ValueError if a score is not finite. Releases the GIL.
     """
-    if scores.ndim == 2:
-        return reference.assign(scores)
-    return np.stack([reference.assign(one) for one in scores])
+    return _core.assign(scores, threads)
 
 
 def _as_array(one: Operand) -> npt.NDArray[np.generic]:
