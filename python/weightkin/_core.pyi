@@ -65,3 +65,12 @@ def lagged(
     lines: npt.NDArray[np.int64],
     lags: npt.NDArray[np.uint32],
 ) -> npt.NDArray[np.float64]: ...
+def cross_gram(
+    left: Sequence[Operand], right: Sequence[Operand], symmetric: bool, threads: int
+) -> tuple[
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+]: ...
