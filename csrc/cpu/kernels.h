@@ -56,12 +56,30 @@ using RelaxKernel = Reach (*)(const void* scores, const double* price, std::size
 using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
 using FmaKernel = std::uint64_t (*)(std::uint64_t flops);
 
+constexpr std::size_t kPanelSlots = 240;  // of every packed row of cross_gram; as many zeros as it is shorter
+constexpr std::size_t kSlotGrain = 48;    // kernels work on multiples of so many
+
+// How one element type meets itself in cross_gram (cross_gram.inl). A packed row is `kPanelSlots` slots; a left strip
+// is `left_rows` of them, a right strip [kPanelSlots, right_rows] slots. `slots` are multiples of kSlotGrain.
+struct CrossGramKernel {
+    std::size_t left_rows, right_rows;
+    std::size_t slot_elements;  // 1 of float32 or float64, or 2 of bf16
+    std::size_t slot_bytes;
+    // Returns whether the elements suit `multiply`: zero, or of magnitude 2^-55 to 2^60 where lanes are float32.
+    bool (*pack)(const void* row, std::size_t depth, std::size_t slots, void* packed);
+    void (*arrange)(const void* packed, std::size_t slots, void* strip);  // right_rows packed rows as a right strip
+    // out[i * stride + j] += <row i of the left strip, row j of consecutive right strips>
+    void (*multiply)(const void* left, const void* right, std::size_t strips, std::size_t slots, double* out,
+                     std::size_t stride);
+};
+
 struct Kernels {
     const char* name;
     GramKernel gram[kElements];       // sums within 5e-7 * sum |x y|: short runs of float32 (float64 for F32, F64)
     GramKernel gram_wide[kElements];  // float64 throughout: where cancellation or range would break that bound
     DifferenceKernel difference[kElements];
     DifferenceKernel difference_wide[kElements];  // float64: where a difference overflows float32
+    CrossGramKernel cross_gram[kElements];
     BalanceKernel balance;
     LaggedKernel lagged;
     std::size_t lanes;     // floats of a vector
@@ -76,6 +94,9 @@ extern const Kernels kScalarKernels;
 #ifdef WEIGHTKIN_X86
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+// What these have beyond avx512: their own way to multiply bf16.
+extern const CrossGramKernel kAvx512Bf16CrossGram;
+extern const CrossGramKernel kAmxCrossGram;
 #endif
 
 const Kernels* const* available_kernels();   // of this machine, best first, then a null

@@ -155,13 +155,9 @@ def cross_gram(left: Sequence[Operand], right: Sequence[Operand], threads: int =
     """Inner products of every row of `left` with every row of `right`, for tens to thousands of rows.
 
     An operand of shape [k, ...] is k rows, each flattened in logical order; all rows have one size. Sums are within 1e-6
-    of sum |x y|. Releases the GIL.
+    of sum |x y|. The same list on both sides costs half. The result does not depend on `threads`. Releases the GIL.
     """
-
-    def rows(operands: Sequence[Operand]) -> npt.NDArray[np.float64]:
-        return np.concatenate([_as_array(one).reshape(one.shape[0], -1) for one in operands]).astype(np.float64)
-
-    return reference.cross_gram(rows(left), rows(right))
+    return reference.CrossGram(*_core.cross_gram(left, right, left is right, threads))
 
 
 def assign(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], threads: int = 1) -> npt.NDArray[np.int64]:
@@ -172,8 +168,3 @@ def assign(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], threads: i
     number of threads. Raises ValueError if a score is not finite. Releases the GIL.
     """
     return _core.assign(scores, threads)
-
-
-def _as_array(one: Operand) -> npt.NDArray[np.generic]:
-    assert one.rows is None and one.gain is None
-    return np.ndarray(one.shape, NUMPY_DTYPES[one.dtype], memoryview(one.buffer), one.offset, one.strides)  # type: ignore[arg-type]
