@@ -23,8 +23,9 @@ their difference, and how rare a difference as large is when B and C are relabel
 def triples(evidence: Mapping[tuple[int, int], PairEvidence]) -> Iterator[dict[str, Any]]:
     """Rows of `triples`.
 
-    Draw k relabels B and C by the same lag, so the differences at the draws are what the difference would be if neither
-    had anything to do with A. Groups that one of the two pairs lacks are left out.
+    Draw k relabels B and C by the same lag and leaves A alone, so what B and C have in common stays, and the differences
+    at the draws are what the difference would be if neither had anything to do with A. Groups that one of the two pairs
+    lacks are left out.
     """
     models = sorted({model for pair in evidence for model in pair})
     for a in models:
@@ -39,7 +40,7 @@ def triples(evidence: Mapping[tuple[int, int], PairEvidence]) -> Iterator[dict[s
 
 
 def _row(a: int, b: int, c: int, place: Place, left: PairEvidence, right: PairEvidence) -> dict[str, Any] | None:
-    of_b, of_c = left.aligned(*place), right.aligned(*place)
+    of_b, of_c = left.turned(b, place), right.turned(c, place)
     if of_b is None or of_c is None or of_b.shape != of_c.shape:
         return None
     if of_c[0] > of_b[0]:
