@@ -20,7 +20,11 @@ MEASURES = [
     "cosine", "pearson", "cosine_if_uncorrelated", "relative_l2_a", "relative_l2_b", "mean_abs_difference",
     "max_abs_difference", "p99_a", "p99_b", "p99_difference", "cv_a", "cv_b", "cv_difference", "changed_fraction",
 ]  # fmt: skip
-"""Columns of both tables, and keys of roles and groups in summary.json."""
+"""Columns of both tables, and keys of roles and groups in summary.json.
+
+p99: the 99th percentile of magnitude. Exact where both tensors are BF16 or 8-bit, or both F16. Otherwise (F32, F64, two types,
+folded gains) magnitudes are counted by the upper 16 bits of their float32, and p99 is the lower edge of a bin: up to 1/128
+of it too small, so a smaller `p99_difference` than that says nothing."""
 
 COUNTS = ["nans_a", "nans_b", "infinities_a", "infinities_b"]
 
