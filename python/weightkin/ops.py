@@ -71,6 +71,8 @@ class Sweep:
     """[N]: the 99th percentile of |x| over all blocks; 0 until the engine sets it."""
     lagged: npt.NDArray[np.float64]
     """[P, 1 + R]: the statistic of the relabelling null at lag 0 and at R lags; [P, 0] where there is no null."""
+    opposite: npt.NDArray[np.float64]
+    """[P, R]: at the opposite of each lag, as if the first of the pair had turned; [P, 0] in a run of two models."""
 
 
 def operand(array: npt.NDArray[np.generic]) -> Operand:
@@ -95,7 +97,9 @@ def sweep(
     """
     pairs = len(operands) * (len(operands) - 1) // 2
     found = _core.sweep(operands, bounds, tile, gram, difference, whole_histogram)
-    return Sweep(**found, tensor_quantile=np.zeros(len(operands)), lagged=np.empty((pairs, 0)))
+    return Sweep(
+        **found, tensor_quantile=np.zeros(len(operands)), lagged=np.empty((pairs, 0)), opposite=np.empty((pairs, 0))
+    )
 
 
 def lagged(
@@ -115,7 +119,7 @@ def concatenate(parts: Sequence[Sweep]) -> Sweep:
     if len(parts) == 1:
         return parts[0]
     joined = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Sweep)}
-    for once in ("lagged", "tensor_quantile"):  # of a whole unit
+    for once in ("lagged", "opposite", "tensor_quantile"):  # of a whole unit
         joined.pop(once)
     histogram = sum(joined.pop("histogram"))
     whole = {name: np.concatenate(arrays) for name, arrays in joined.items()}
