@@ -21,7 +21,7 @@ from . import commands
 from .options import Command
 from .text import safe
 
-SECTIONS = ("Compare models", "Look at one model", "Try and measure")
+SECTIONS = ("Compare models", "Look at one model", "Show results", "Try and measure")
 """Of the help, in order; others follow."""
 
 

@@ -1,0 +1,83 @@
+// Drawing: on demand, in the colours of the page, again when those change.
+
+const INK = { blue: "#0072B2", sky: "#56B4E9", green: "#009E73", orange: "#E69F00", red: "#D55E00", pink: "#CC79A7" };
+const DIVERGING = [[0, "#b35806"], [0.25, "#f1a340"], [0.5, "#f7f7f7"], [0.75, "#67a9cf"], [1, "#01529c"]];
+/** Of each measure: what it is called, and how it is coloured: [scale, from, to], null where the data say. */
+const MEASURES = {
+  cosine: ["cosine", DIVERGING, -1, 1], cosine_if_uncorrelated: ["cosine if uncorrelated", DIVERGING, -1, 1],
+  pearson: ["Pearson", DIVERGING, -1, 1], aligned_cosine: ["aligned cosine", DIVERGING, -1, 1], z: ["z", "Cividis", null, null],
+  pooled: ["z, pooled by group", "Cividis", null, null], score: ["score", "Cividis", null, null],
+  relative_l2_a: ["|A-B| / |A|", "Cividis", 0, null], changed_fraction: ["share changed", "Cividis", 0, 1],
+  identical_fraction: ["share identical", "Cividis", 0, 1], compared: ["share compared", "Cividis", 0, 1],
+};
+
+const SPREAD = ["z", "pooled", "score"];
+const TICKS = [-1000, -300, -100, -30, -10, -3, 0, 3, 10, 30, 100, 300, 1000, 3000, 10000];
+
+let printing = false;
+const drawn = new Set();
+
+function colours() {
+  const dark = !printing && matchMedia("(prefers-color-scheme: dark)").matches;
+  return dark
+    ? { text: "#e8eaee", line: "#3a404c", zero: "#7b818c", ground: "#14171c" }
+    : { text: "#1b1f27", line: "#e1e4ea", zero: "#8a8f98", ground: "#ffffff" };
+}
+
+class Chart {
+  /** `picture()` returns {traces, layout, says}: what to draw, and the same in a sentence. */
+  constructor(root, label, picture) {
+    this.picture = picture;
+    this.label = label;
+    this.box = element("div", { className: "chart", role: "img", tabIndex: 0, "aria-label": label });
+    root.append(this.box);
+    drawn.add(this);
+  }
+
+  draw() {
+    const { traces, layout, says } = this.picture();
+    const { text, line, zero } = colours();
+    const axis = { gridcolor: line, zerolinecolor: zero, linecolor: line, automargin: true };
+    const base = {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: text, size: 12, family: "system-ui, sans-serif" },
+      margin: { l: 10, r: 10, t: 30, b: 40 }, hoverlabel: { align: "left" }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: zero, activecolor: text },
+    };
+    const merged = { ...base, ...layout };
+    for (const name of Object.keys(merged)) if (/^[xy]axis/.test(name)) merged[name] = { ...axis, ...merged[name] };
+    this.box.style.height = `${layout.height}px`;
+    this.box.setAttribute("aria-label", says ? `${this.label}. ${says}` : this.label);
+    const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    return Plotly.react(this.box, traces, merged, options);
+  }
+}
+
+/** What the mouse shows of a name: as it is, never as markup. */
+function plain(name) {
+  return String(name).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** A heat map of one measure over numbers or names. z and scores are coloured by their asinh, since they reach from 1 to 1000. */
+function heat(measure, z, x, y, more = {}) {
+  const [title, colorscale, low, high] = MEASURES[measure];
+  const { zero, text } = colours();
+  const wide = SPREAD.includes(measure);
+  const bar = { title: { text: title, side: "right" }, thickness: 12, outlinewidth: 0, tickcolor: zero, tickfont: { color: text } };
+  const shown = wide ? z.map((row) => row.map((value) => (value === null ? null : Math.asinh(value)))) : z;
+  const range = low === null ? {} : { zmin: low, zmax: high ?? largest(z) };
+  return {
+    type: "heatmap", z: shown, x, y, colorscale, ...range, customdata: z, xgap: x.length < 80 ? 1 : 0, ygap: 1, hoverongaps: false,
+    colorbar: wide ? { ...bar, tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String) } : bar, ...more,
+  };
+}
+
+function largest(z) {
+  return z.flat().reduce((most, value) => (value !== null && value > most ? value : most), 1e-12);
+}
+
+/** Deviations on an axis that is straight near 0 and logarithmic beyond: asinh, with ticks at round numbers. */
+function deviations(values, title) {
+  const held = values.filter(Number.isFinite).map(Math.asinh);
+  const [low, high] = [Math.min(-2, ...held) - 0.3, Math.max(2, ...held) + 0.3];
+  return { title: { text: title }, range: [low, high], tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String), zeroline: true };
+}

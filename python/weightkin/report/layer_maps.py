@@ -1,0 +1,69 @@
+"""Layers of B against layers of A, with the map that was found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..cli.text import labels
+from ..results import Results
+from .columns import floats, numbers, sortable, strings, table_of, texts
+
+MEASURES = ("score", "z", "pearson", "cosine", "cosine_if_uncorrelated", "aligned_cosine")
+MAPS = {
+    "component": "component", "group": "group", "layer_b": "layer of B", "layer_a": "is layer of A", "best": "highest score",
+    "second": "second", "score": "score", "margin": "margin", "margin_neighbours": "over neighbours", "z": "z", "p": "p",
+}  # fmt: skip
+KINDS = {"score": "number", "margin": "number", "margin_neighbours": "number", "z": "number", "p": "probability"}
+BASELINES = {"cosine": "cosine", "pearson": "Pearson"}
+
+
+def sections(results: Results) -> list[dict[str, Any]]:
+    """Of results of `layers` (others have a table of that name too, with other columns)."""
+    if "maps" not in results.table_names:
+        return []
+    table = table_of(results, "layers", ("component", "group", "layer_a", "layer_b", *MEASURES))
+    maps = table_of(results, "maps", list(MAPS))
+    found = {(row["component"], row["group"], row["layer_b"]): row["layer_a"] for row in maps.to_pylist()}
+    places = np.array([strings(table, "component"), strings(table, "group")], dtype=object)
+    a, b = floats(table, "layer_a"), floats(table, "layer_b")
+    variants = []
+    for component, group in dict.fromkeys(map(tuple, places.T)):
+        own = (places[0] == component) & (places[1] == group)
+        rows, columns = np.unique(a[own]), np.unique(b[own])
+        cells = np.searchsorted(rows, a[own]), np.searchsorted(columns, b[own])
+        measures = {}
+        for name in MEASURES:
+            matrix = np.full((len(rows), len(columns)), np.nan)
+            matrix[cells] = floats(table, name)[own]
+            if np.isfinite(matrix).any():
+                measures[name] = numbers(matrix.ravel())
+        label = {"all": "all matrices", "unordered": "all matrices, by products of channels"}.get(group, group)
+        variants.append({
+            "label": label if component == "text" else f"{component}: {label}", "a": rows.tolist(), "b": columns.tolist(),
+            "measures": measures, "map": [found.get((component, group, int(layer)), -1) for layer in columns],
+        })  # fmt: skip
+    names = labels(results.summary["models"])
+    sides = {"name_a": names[0], "name_b": names[-1]}
+    columns = [
+        (name, title, KINDS.get(name, "text" if name in ("component", "group") else "integer"),
+         texts(strings(maps, name)) if name in ("component", "group") else numbers(floats(maps, name)))
+        for name, title in MAPS.items()
+    ]  # fmt: skip
+    out = [
+        {"kind": "layers", "title": "Layers against layers", "variants": variants, **sides},
+        sortable("Map of the layers", columns, "maps.csv"),
+    ]
+    return out + ([_baselines(results)] if "baselines" in results.table_names else [])
+
+
+def _baselines(results: Results) -> dict[str, Any]:
+    """How alike layers of one model are, by their distance."""
+    table = table_of(results, "baselines", ("component", "group", "distance", "with_first", "pairs", *BASELINES))
+    columns = [(name, name, "text", texts(strings(table, name))) for name in ("component", "group")]
+    columns += [(name, name, "integer", numbers(floats(table, name))) for name in ("distance", "pairs")]
+    layer_0 = ["yes" if value else "no" for value in table["with_first"].to_pylist()]
+    columns.append(("with_first", "with layer 0", "text", texts(layer_0)))
+    columns += [(name, title, "number", numbers(floats(table, name))) for name, title in BASELINES.items()]
+    return sortable("Layers of one model, by their distance", columns, "baselines.csv")
