@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ..cli.text import labels
 from ..results import Results
-from .columns import floats, numbers, sortable, strings, table_of, texts
+from ..schema import display_order
+from .columns import Array, floats, numbers, sortable, strings, table_of, texts
 
 MEASURES = ("score", "z", "pearson", "cosine", "cosine_if_uncorrelated", "aligned_cosine")
 MAPS = {
@@ -16,6 +18,8 @@ MAPS = {
     "second": "second", "score": "score", "margin": "margin", "margin_neighbours": "over neighbours", "z": "z", "p": "p",
 }  # fmt: skip
 KINDS = {"score": "number", "margin": "number", "margin_neighbours": "number", "z": "number", "p": "probability"}
+DECIDING = ("all", "unordered")
+"""Groups that stand for all matrices: shown first."""
 BASELINES = {"cosine": "cosine", "pearson": "Pearson"}
 
 
@@ -29,7 +33,8 @@ def sections(results: Results) -> list[dict[str, Any]]:
     places = np.array([strings(table, "component"), strings(table, "group")], dtype=object)
     a, b = floats(table, "layer_a"), floats(table, "layer_b")
     variants = []
-    for component, group in dict.fromkeys(map(tuple, places.T)):
+    order = sorted(set(map(tuple, places.T)), key=lambda key: (display_order(key[:1]), key[1] not in DECIDING, display_order(key)))
+    for component, group in order:
         own = (places[0] == component) & (places[1] == group)
         rows, columns = np.unique(a[own]), np.unique(b[own])
         cells = np.searchsorted(rows, a[own]), np.searchsorted(columns, b[own])
@@ -48,7 +53,7 @@ def sections(results: Results) -> list[dict[str, Any]]:
     sides = {"name_a": names[0], "name_b": names[-1]}
     columns = [
         (name, title, KINDS.get(name, "text" if name in ("component", "group") else "integer"),
-         texts(strings(maps, name)) if name in ("component", "group") else numbers(floats(maps, name)))
+         texts(strings(maps, name)) if name in ("component", "group") else numbers(_numbers(maps, name)))
         for name, title in MAPS.items()
     ]  # fmt: skip
     out = [
@@ -56,6 +61,12 @@ def sections(results: Results) -> list[dict[str, Any]]:
         sortable("Map of the layers", columns, "maps.csv"),
     ]
     return out + ([_baselines(results)] if "baselines" in results.table_names else [])
+
+
+def _numbers(maps: pa.Table, name: str) -> Array:
+    """A column; no layer where it says -1."""
+    values = floats(maps, name)
+    return np.where(values < 0, np.nan, values) if name in ("layer_a", "best", "second") else values
 
 
 def _baselines(results: Results) -> dict[str, Any]:

@@ -33,9 +33,11 @@ def sections(results: Results) -> list[dict[str, Any]]:
             cells["compared"][[pair.a, pair.b], [pair.b, pair.a]] = pair.entry["coverage"]["fraction"]
         measures = {name: numbers(values.ravel()) for name, values in cells.items()}
         variants.append({"label": place(entry, "group"), "measures": measures})
+    sizes = [max((value or 0 for row in entry["parameters"] for value in row), default=0) for entry in summary["matrices"]]
+    first = int(np.argmax(sizes))
     words = [{"a": pair.a, "b": pair.b, "word": pair.entry["verdict"]["relation"]} for pair in pairs_of(results)]
     found: list[dict[str, Any]] = [
-        {"kind": "matrix", "title": "All pairs", "names": names, "variants": variants, "verdicts": words}
+        {"kind": "matrix", "title": "All pairs", "names": names, "variants": variants, "first": first, "verdicts": words}
     ]
     if "triples" in results.table_names:
         found.append(_triples(results, names))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..results import Results
+from ..schema import display_order
 from .columns import Array, counts, floats, numbers, strings, table_of
 from .pairs import pairs_of, place
 
@@ -35,13 +36,14 @@ def section(results: Results) -> dict[str, Any] | None:
     table, levels = table.take(rows), levels[rows]
     draws = [np.asarray(one, dtype=np.float64) for one in table["draws"].to_pylist()]
     sides = np.stack([floats(table, "a"), floats(table, "b")])
-    names = [_name(level, entry) for level, entry in zip(levels, table.drop(["draws"]).to_pylist(), strict=True)]
+    entries = table.drop(["draws"]).to_pylist()
+    names = [_name(entry["level"], entry) for entry in entries]
     values = {name: floats(table, name) for name in ("z", "p", "tensors")}
     variants = []
     for pair in pairs_of(results):
         own = np.flatnonzero((sides[0] == pair.a) & (sides[1] == pair.b))
         if own.size:
-            order = own[np.argsort([LEVELS.index(levels[row]) for row in own], kind="stable")]
+            order = sorted(own.tolist(), key=lambda row: _order(entries[row]))
             variants.append(
                 {"label": pair.label, "levels": [levels[row] for row in order], "names": [names[row] for row in order]}
                 | {name: numbers(column[order]) for name, column in values.items()}
@@ -57,6 +59,11 @@ def _name(level: str, entry: dict[str, Any]) -> str:
         return f"{entry['component']}, all matrices"
     name = place(entry, "role" if level == "role" else "group")
     return f"{name}, layer {entry['layer']}" if level == "layer" else name
+
+
+def _order(entry: dict[str, Any]) -> tuple[Any, ...]:
+    words = [entry[key] or "" for key in ("component", "group", "role")]
+    return LEVELS.index(entry["level"]), display_order(words), -1 if entry["layer"] is None else entry["layer"]
 
 
 def _histograms(draws: list[Array]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 // Drawing: on demand, in the colours of the page, again when those change.
 
 const INK = { blue: "#0072B2", sky: "#56B4E9", green: "#009E73", orange: "#E69F00", red: "#D55E00", pink: "#CC79A7" };
-const DIVERGING = [[0, "#b35806"], [0.25, "#f1a340"], [0.5, "#f7f7f7"], [0.75, "#67a9cf"], [1, "#01529c"]];
+const DIVERGING = "diverging";
+/** Orange to blue, over what is nearly the ground. */
+const diverging = (middle) => [[0, "#b35806"], [0.25, "#f1a340"], [0.5, middle], [0.75, "#67a9cf"], [1, "#01529c"]];
 /** Of each measure: what it is called, and how it is coloured: [scale, from, to], null where the data say. */
 const MEASURES = {
   cosine: ["cosine", DIVERGING, -1, 1], cosine_if_uncorrelated: ["cosine if uncorrelated", DIVERGING, -1, 1],
@@ -20,8 +22,8 @@ const drawn = new Set();
 function colours() {
   const dark = !printing && matchMedia("(prefers-color-scheme: dark)").matches;
   return dark
-    ? { text: "#e8eaee", line: "#3a404c", zero: "#7b818c", ground: "#14171c" }
-    : { text: "#1b1f27", line: "#e1e4ea", zero: "#8a8f98", ground: "#ffffff" };
+    ? { text: "#e8eaee", line: "#3a404c", zero: "#7b818c", middle: "#2b303a" }
+    : { text: "#1b1f27", line: "#e1e4ea", zero: "#8a8f98", middle: "#f2f3f5" };
 }
 
 class Chart {
@@ -47,7 +49,8 @@ class Chart {
     for (const name of Object.keys(merged)) if (/^[xy]axis/.test(name)) merged[name] = { ...axis, ...merged[name] };
     this.box.style.height = `${layout.height}px`;
     this.box.setAttribute("aria-label", says ? `${this.label}. ${says}` : this.label);
-    const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    // Named one by one: the library's own choice has a button that sends the data to its maker.
+    const options = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
     return Plotly.react(this.box, traces, merged, options);
   }
 }
@@ -60,13 +63,13 @@ function plain(name) {
 /** A heat map of one measure over numbers or names. z and scores are coloured by their asinh, since they reach from 1 to 1000. */
 function heat(measure, z, x, y, more = {}) {
   const [title, colorscale, low, high] = MEASURES[measure];
-  const { zero, text } = colours();
+  const { zero, text, middle } = colours();
   const wide = SPREAD.includes(measure);
   const bar = { title: { text: title, side: "right" }, thickness: 12, outlinewidth: 0, tickcolor: zero, tickfont: { color: text } };
   const shown = wide ? z.map((row) => row.map((value) => (value === null ? null : Math.asinh(value)))) : z;
   const range = low === null ? {} : { zmin: low, zmax: high ?? largest(z) };
   return {
-    type: "heatmap", z: shown, x, y, colorscale, ...range, customdata: z, xgap: x.length < 80 ? 1 : 0, ygap: 1, hoverongaps: false,
+    type: "heatmap", z: shown, x, y, colorscale: colorscale === DIVERGING ? diverging(middle) : colorscale, ...range, customdata: z, xgap: x.length < 80 ? 1 : 0, ygap: 1, hoverongaps: false,
     colorbar: wide ? { ...bar, tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String) } : bar, ...more,
   };
 }
@@ -77,7 +80,9 @@ function largest(z) {
 
 /** Deviations on an axis that is straight near 0 and logarithmic beyond: asinh, with ticks at round numbers. */
 function deviations(values, title) {
+  const narrow = innerWidth < 640;
+  const ticks = narrow ? TICKS.filter((tick) => !String(tick).includes("3")) : TICKS;
   const held = values.filter(Number.isFinite).map(Math.asinh);
-  const [low, high] = [Math.min(-2, ...held) - 0.3, Math.max(2, ...held) + 0.3];
-  return { title: { text: title }, range: [low, high], tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String), zeroline: true };
+  const [low, high] = [Math.min(-2, ...held) - 0.8, Math.max(2, ...held) + 0.8];
+  return { title: { text: title }, range: [low, high], tickvals: ticks.map(Math.asinh), ticktext: ticks.map(String), zeroline: true };
 }

@@ -37,7 +37,7 @@ function significant(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size < 1e-4 || size >= 1e7) return value.toExponential(2);
-  if (size <= 1 && size > 0.9999) return value.toFixed(size === 1 ? 4 : 6);
+  if (size < 0.9999995 && size > 0.9999) return value.toFixed(6);
   return size >= 100 ? value.toFixed(1) : value.toFixed(size >= 10 ? 2 : 4);
 }
 
@@ -61,8 +61,9 @@ function element(name, properties = {}, ...children) {
 }
 
 /** A labelled <select> of [value, text] pairs. `changed` takes the value. */
-function choice(label, options, changed) {
+function choice(label, options, changed, first = options[0]?.[0]) {
   const select = element("select", {}, ...options.map(([value, text]) => element("option", { value }, text)));
+  if (first !== undefined) select.value = first;
   select.addEventListener("change", () => changed(select.value));
   return element("label", {}, `${label} `, select);
 }

@@ -1,10 +1,10 @@
 // Pictures of whole models: all pairs, layers against layers, experts.
 
 function matrices(root, spec) {
-  const state = { variant: 0, measure: "pearson" };
+  const state = { variant: spec.first, measure: "pearson" };
   const redraw = () => chart.draw();
   const measures = Object.keys(spec.variants[0].measures).map((name) => [name, MEASURES[name][0]]);
-  controls(root, variants(root, spec, "Group", state, redraw), choice("Measure", measures, (value) => { state.measure = value; redraw(); }));
+  controls(root, variants(spec, "Group", state, redraw), choice("Measure", measures, (value) => { state.measure = value; redraw(); }));
   const size = spec.names.length;
   const words = new Map(spec.verdicts.flatMap(({ a, b, word }) => [[a * size + b, word], [b * size + a, word]]));
   const chart = new Chart(root, spec.title, () => {
@@ -31,7 +31,7 @@ function layers(root, spec) {
   const redraw = () => chart.draw();
   const all = ["score", "z", "pearson", "cosine", "cosine_if_uncorrelated", "aligned_cosine"];
   const measures = all.filter((name) => spec.variants.some((one) => one.measures[name]));
-  controls(root, variants(root, spec, "Roles", state, redraw),
+  controls(root, variants(spec, "Roles", state, redraw),
     choice("Measure", measures.map((name) => [name, MEASURES[name][0]]), (value) => { state.measure = value; redraw(); }));
   note(root, "Every layer of B against every layer of A. Rings: the map that was found; a column without a ring matches nothing.");
   const chart = new Chart(root, spec.title, () => {

@@ -1,11 +1,11 @@
 // Pictures of one pair of models: groups, nulls, roles by layers, norms, blocks.
 
-function variants(root, spec, label, state, redraw) {
+function variants(spec, label, state, redraw) {
   if (spec.variants.length < 2) return null;
   return choice(label, spec.variants.map((one, at) => [at, one.label]), (value) => {
     state.variant = Number(value);
     redraw();
-  });
+  }, state.variant);
 }
 
 function controls(root, ...parts) {
@@ -22,7 +22,7 @@ const heatmapMargin = { l: 10, r: 10, t: 16, b: 40 };
 function groups(root, spec) {
   const state = { variant: 0, level: "group" };
   const chart = () => drawnChart.draw();
-  controls(root, variants(root, spec, "Pair", state, chart),
+  controls(root, variants(spec, "Pair", state, chart),
     choice("By", [["group", "group of roles"], ["role", "role"]], (value) => { state.level = value; chart(); }));
   note(root, "Left, the effect: the Pearson correlation with its 95 % interval, beside the cosine and the cosine that uncorrelated " +
     "weights of the same moments would have. Right, the evidence: z against relabelled copies, on an axis that is logarithmic beyond ±1.");
@@ -46,7 +46,7 @@ function groups(root, spec) {
         dots("cosine", get("cosine"), "circle-open", INK.red, { marker: { symbol: "circle-open", color: INK.red, size: 13, line: { width: 2 } } }),
         dots("Pearson", pearson, "diamond", INK.blue, { error_x: interval }),
         { type: "bar", orientation: "h", name: "z", y, x: z.map(Math.asinh), customdata: z, marker: { color: INK.green },
-          text: z.map((value) => (Number.isNaN(value) ? "" : significant(value))), textposition: "auto", textfont: { color: text },
+          text: z.map((value) => (Number.isNaN(value) ? "" : value.toFixed(1))), textposition: "outside", cliponaxis: false, textfont: { color: text },
           hovertemplate: "%{y}: z = %{customdata:.2f}<extra></extra>", xaxis: "x2", showlegend: false, width: 0.5 },
       ],
       layout: {
@@ -71,7 +71,7 @@ function nulls(root, spec) {
   const redraw = () => { refill(); charts.forEach((chart) => chart.draw()); };
   const held = new Set(spec.variants.flatMap(({ levels }) => levels));
   const levels = [["group", "group of roles"], ["role", "role"], ["layer", "group and layer"], ["component", "component"]];
-  controls(root, variants(root, spec, "Pair", state, redraw),
+  controls(root, variants(spec, "Pair", state, redraw),
     choice("By", levels.filter(([level]) => held.has(level)), (value) => { state.level = value; redraw(); }));
   if (!held.has("group")) state.level = levels.find(([level]) => held.has(level))[0];
   note(root, "Grey: where relabelled copies of B lie, their 5 % to 95 % as a thick line, all of them as a thin one. Diamond: the observed " +
@@ -107,6 +107,7 @@ function nulls(root, spec) {
     const name = plain(own().names[state.at]);
     const far = z > high + 3 * (high - low);
     const shown = far ? high + (high - low) : z;
+    const ticks = Array.from({ length: Math.floor(far ? high : Math.max(high, z)) - Math.ceil(Math.min(low, z)) + 1 }, (_, at) => Math.ceil(Math.min(low, z)) + at);
     const said = `observed: z = ${significant(z)}${far ? " (far to the right) →" : ""}`;
     const { text, zero } = colours();
     return {
@@ -117,7 +118,7 @@ function nulls(root, spec) {
           line: { color: INK.red, width: 3, dash: far ? "dot" : "solid" }, name: "observed", hoverinfo: "skip", textfont: { color: text } },
       ],
       layout: { height: 280, title: { text: name, font: { size: 13 } }, showlegend: false, bargap: 0, yaxis: { title: { text: "copies" }, range: [0, top * 1.2] },
-        xaxis: { title: { text: "standard deviations of the copies" } } },
+        xaxis: { title: { text: "standard deviations of the copies" }, tickvals: ticks } },
     };
   });
   const charts = [overview, single];
@@ -129,7 +130,7 @@ function roles(root, spec) {
   const own = () => spec.variants[state.variant];
   const redraw = () => chart.draw();
   const measures = ["pearson", "cosine", "cosine_if_uncorrelated", "z", ...(spec.variants.some(({ pooled }) => pooled) ? ["pooled"] : [])];
-  controls(root, variants(root, spec, "Pair", state, redraw),
+  controls(root, variants(spec, "Pair", state, redraw),
     choice("Measure", measures.map((name) => [name, MEASURES[name][0]]), (value) => { state.measure = value; redraw(); }));
   note(root, "Experts of a layer are one cell: the mean over their parameters, for z the mean over the tensors. A cosine means something only " +
     "beside the cosine if uncorrelated. Empty: not compared, or no value.");
@@ -142,7 +143,7 @@ function roles(root, spec) {
     return {
       says: `${MEASURES[measure][0]} of ${names.length} rows in ${own().layers.length} layers`,
       traces: [heat(measure, z, own().layers, names.map(plain), { hovertemplate: `%{y}, layer %{x}: ${MEASURES[measure][0]} %{customdata:.5~g}<extra></extra>` })],
-      layout: { height: 110 + 24 * Math.max(4, names.length), margin: heatmapMargin, xaxis: { title: { text: "layer (of A)" }, showgrid: false },
+      layout: { height: 110 + 24 * Math.max(4, names.length), margin: heatmapMargin, xaxis: { title: { text: "layer (of A)" }, showgrid: false, zeroline: false },
         yaxis: { autorange: "reversed", type: "category", showgrid: false } },
     };
   });
@@ -154,7 +155,7 @@ function norms(root, spec) {
   const own = () => spec.variants[state.variant];
   const redraw = () => chart.draw();
   const names = [...new Set(spec.variants.flatMap((one) => one.roles))];
-  controls(root, variants(root, spec, "Pair", state, redraw),
+  controls(root, variants(spec, "Pair", state, redraw),
     choice("Norm", names.map((name, at) => [at, name]), (value) => { state.role = Number(value); redraw(); }));
   note(root, "Gains lie near a positive constant, so their cosine is near the one that uncorrelated gains of the same moments would have. " +
     "What two models share is in the Pearson. Below: deviation over mean of the gains of A and of B.");
@@ -172,7 +173,7 @@ function norms(root, spec) {
         line("cv_a", "deviation / mean, A", INK.green, "solid", "square", { yaxis: "y2" }), line("cv_b", "deviation / mean, B", INK.pink, "dash", "x", { yaxis: "y2" }),
       ],
       layout: { height: 440, margin: { l: 10, r: 10, t: 60, b: 40 }, xaxis: { title: { text: "layer" }, anchor: "y2" },
-        yaxis: { domain: [0.4, 1], title: { text: "similarity" } }, yaxis2: { domain: [0, 0.3], rangemode: "tozero", title: { text: "moments" } } },
+        yaxis: { domain: [0.4, 1], rangemode: "tozero", title: { text: "similarity" } }, yaxis2: { domain: [0, 0.3], rangemode: "tozero", title: { text: "moments" } } },
     };
   });
   return [chart];
@@ -217,7 +218,7 @@ function blocks(root, spec) {
       says: title.textContent,
       traces: [heat(state.measure, z, z[0].map((_, at) => at), z.map((_, row) => row * across), { text: ranges,
         hovertemplate: `%{text}: ${MEASURES[state.measure][0]} %{customdata:.5~g}<extra></extra>` })],
-      layout: { height: Math.max(190, 90 + 22 * Math.min(down, 30)), margin: heatmapMargin, xaxis: { title: { text: "block" }, showgrid: false, dtick: across > 16 ? 8 : 1 },
+      layout: { height: Math.max(190, 90 + 22 * Math.min(down, 30)), margin: heatmapMargin, xaxis: { title: { text: "block" }, showgrid: false, zeroline: false, dtick: across > 16 ? 8 : 1 },
         yaxis: { autorange: "reversed", showgrid: false, type: "category" } },
     };
   });

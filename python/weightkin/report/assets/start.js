@@ -47,6 +47,7 @@ function redraw() {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("beforeprint", () => {
   printing = true;
+  document.querySelectorAll("details").forEach((one) => { one.open = true; });
   waiting.forEach((_, root) => open(root));
   redraw();
 });
