@@ -14,6 +14,7 @@ namespace weightkin {
 namespace {
 
 constexpr std::size_t kBlockRows = 256;        // of left and of right, whose sums stay in the second-level cache
+constexpr std::size_t kOddLine = 8;            // keeps rows of sums from sharing few sets of the first-level cache
 constexpr std::size_t kShortest = 128;         // panels from which few rows are shared out by depth
 constexpr std::size_t kMostChunks = 64;        // parts of the depth, each with sums of its own
 constexpr std::size_t kPackedBytes = 1 << 25;  // held at once where rows are shared out
@@ -76,12 +77,13 @@ public:
                 continue;
             }
             const void* from = elements(row, begin, count, scratch);
-            const bool usual = kernel_.pack(from, count, slots, slot);
-            if (!usual) find_extremes(row, count, slot, extremes);
-            if (!sum) continue;
-            const Kernels& table = kernels();
-            const int element = static_cast<int>(dtype_);
-            (usual ? table.gram : table.gram_wide)[element](&from, 1, count, square + row, sum + row);
+            double row_sum = 0, row_square = 0;
+            if (!kernel_.pack(from, count, slots, slot, &row_sum, &row_square)) {
+                find_extremes(row, count, slot, extremes);
+                row_sum = row_square = 0;
+                kernels().gram_wide[static_cast<int>(dtype_)](&from, 1, count, &row_square, &row_sum);
+            }
+            if (sum) sum[row] += row_sum, square[row] += row_square;
         }
         if (right_) kernel_.arrange(unarranged.get(), slots, to);
     }
@@ -233,7 +235,8 @@ private:
 
     // Few and long rows: each chunk of panels has sums of its own, which are added in the end.
     void by_depth(const CrossGramResult& result) const {
-        const std::size_t chunks = std::min(kMostChunks, panels_ / 8), stride = right_.strips * right_.strip_rows;
+        const std::size_t chunks = std::min(kMostChunks, panels_ / 8);
+        const std::size_t stride = right_.strips * right_.strip_rows + kOddLine;
         struct Chunk {
             std::vector<double> product, sum_left, sum_right, square_left, square_right;
         };
@@ -308,7 +311,7 @@ private:
             share(blocks, [&](std::size_t block) {
                 const std::size_t i = block / columns * height, j = block % columns * width;
                 const Range rows{i, std::min(left_.strips, i + height)}, across{j, std::min(right_.strips, j + width)};
-                const std::size_t stride = (across.end - across.begin) * right_.strip_rows;
+                const std::size_t stride = (across.end - across.begin) * right_.strip_rows + kOddLine;
                 std::vector<double> sums((rows.end - rows.begin) * left_.strip_rows * stride);
                 for (std::size_t panel = first; panel < last; ++panel) {
                     multiply(panel, left.get() + (panel - first) * left_.panel_bytes,
