@@ -28,6 +28,11 @@ Buffer aligned_buffer(std::size_t bytes) {
     return Buffer(static_cast<char*>(::operator new[](bytes, std::align_val_t{64})));
 }
 
+double* zeroed_sums(const Buffer& buffer, std::size_t bytes) {
+    std::memset(buffer.get(), 0, bytes);
+    return reinterpret_cast<double*>(buffer.get());
+}
+
 // An element that float32 lanes cannot multiply: it counts in float64, and as zero in the packed panel.
 struct Extreme {
     std::size_t row, place;  // element of the panel
@@ -238,16 +243,18 @@ private:
         const std::size_t chunks = std::min(kMostChunks, panels_ / 8);
         const std::size_t stride = right_.strips * right_.strip_rows + kOddLine;
         struct Chunk {
-            std::vector<double> product, sum_left, sum_right, square_left, square_right;
+            Buffer product;
+            std::vector<double> sum_left, sum_right, square_left, square_right;
         };
         std::vector<Chunk> found(chunks);
         share(chunks, [&](std::size_t c) {
             Chunk& chunk = found[c];
-            chunk.product.resize(left_.strips * left_.strip_rows * stride);
+            const std::size_t bytes = left_.strips * left_.strip_rows * stride * sizeof(double);
+            chunk.product = aligned_buffer(bytes);
             chunk.sum_left.resize(left_.rows), chunk.square_left.resize(left_.rows);
             chunk.sum_right.resize(right_.rows), chunk.square_right.resize(right_.rows);
             const Buffer left = aligned_buffer(left_.panel_bytes), right = aligned_buffer(right_.panel_bytes);
-            const Sums sums{chunk.product.data(), stride};
+            const Sums sums{zeroed_sums(chunk.product, bytes), stride};
             std::vector<Extreme> left_extremes, right_extremes;
             for (std::size_t panel = c * panels_ / chunks; panel < (c + 1) * panels_ / chunks; ++panel) {
                 left_extremes.clear(), right_extremes.clear();
@@ -268,7 +275,8 @@ private:
             std::transform(from.begin(), from.end(), to, to, std::plus<>{});
         };
         for (const Chunk& chunk : found) {
-            add_block(chunk.product.data(), stride, {0, left_.rows}, {0, right_.rows}, result.product);
+            add_block(reinterpret_cast<const double*>(chunk.product.get()), stride, {0, left_.rows}, {0, right_.rows},
+                      result.product);
             add(result.sum_left, chunk.sum_left), add(result.square_left, chunk.square_left);
             add(result.sum_right, chunk.sum_right), add(result.square_right, chunk.square_right);
         }
@@ -312,14 +320,16 @@ private:
                 const std::size_t i = block / columns * height, j = block % columns * width;
                 const Range rows{i, std::min(left_.strips, i + height)}, across{j, std::min(right_.strips, j + width)};
                 const std::size_t stride = (across.end - across.begin) * right_.strip_rows + kOddLine;
-                std::vector<double> sums((rows.end - rows.begin) * left_.strip_rows * stride);
+                const std::size_t bytes = (rows.end - rows.begin) * left_.strip_rows * stride * sizeof(double);
+                const Buffer buffer = aligned_buffer(bytes);
+                double* const sums = zeroed_sums(buffer, bytes);
                 for (std::size_t panel = first; panel < last; ++panel) {
                     multiply(panel, left.get() + (panel - first) * left_.panel_bytes,
-                             right.get() + (panel - first) * right_.panel_bytes, rows, across, {sums.data(), stride});
+                             right.get() + (panel - first) * right_.panel_bytes, rows, across, {sums, stride});
                 }
-                add_block(
-                    sums.data(), stride, {i * left_.strip_rows, std::min(left_.rows, rows.end * left_.strip_rows)},
-                    {j * right_.strip_rows, std::min(right_.rows, across.end * right_.strip_rows)}, result.product);
+                add_block(sums, stride, {i * left_.strip_rows, std::min(left_.rows, rows.end * left_.strip_rows)},
+                          {j * right_.strip_rows, std::min(right_.rows, across.end * right_.strip_rows)},
+                          result.product);
             });
         }
     }
