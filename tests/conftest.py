@@ -8,7 +8,6 @@ import pytest
 
 from weightkin import _core
 
-
 BODIES = [name for name in _core.INSTRUCTION_SETS if name not in {"amx", "avx512_bf16"}]
 """Those with kernels of their own; the rest differ from avx512 in cross_gram alone."""
 

@@ -224,17 +224,21 @@ private:
         for (std::future<void>& other : others) other.get();
     }
 
-    // out[0] is the product of the first rows of both ranges of strips.
+    // out[0] is the product of the first rows of both ranges of strips. `more`: the next panel follows this one.
     void multiply(std::size_t panel, const char* packed_left, const char* packed_right, Range left, Range right,
-                  Sums sums) const {
+                  Sums sums, bool more) const {
         const std::size_t slots = left_.padded_slots(count(panel)), first_column = right.begin * right_.strip_rows;
         for (std::size_t strip = left.begin; strip < left.end; ++strip) {
             const std::size_t row = strip * left_.strip_rows;
             const std::size_t from = request_.symmetric ? std::max(right.begin, row / right_.strip_rows) : right.begin;
             if (from >= right.end) continue;
             double* out = sums.out + (strip - left.begin) * left_.strip_rows * sums.stride;
+            const std::size_t ahead_right = std::min(right.begin + strip - left.begin, right.end - 1);
+            const char* const ahead[] = {packed_left + left_.panel_bytes + strip * left_.strip_bytes(),
+                                         packed_right + right_.panel_bytes + ahead_right * right_.strip_bytes()};
             kernel_.multiply(packed_left + strip * left_.strip_bytes(), packed_right + from * right_.strip_bytes(),
-                             right.end - from, slots, out + from * right_.strip_rows - first_column, sums.stride);
+                             right.end - from, slots, out + from * right_.strip_rows - first_column, sums.stride,
+                             more ? ahead : nullptr);
         }
     }
 
@@ -268,7 +272,7 @@ private:
                                 right_extremes);
                 }
                 settle(left_, right_, left.get(), right.get(), left_extremes, right_extremes, sums);
-                multiply(panel, left.get(), right.get(), {0, left_.strips}, {0, right_.strips}, sums);
+                multiply(panel, left.get(), right.get(), {0, left_.strips}, {0, right_.strips}, sums, false);
             }
         });
         const auto add = [](double* to, const std::vector<double>& from) {
@@ -325,7 +329,8 @@ private:
                 double* const sums = zeroed_sums(buffer, bytes);
                 for (std::size_t panel = first; panel < last; ++panel) {
                     multiply(panel, left.get() + (panel - first) * left_.panel_bytes,
-                             right.get() + (panel - first) * right_.panel_bytes, rows, across, {sums, stride});
+                             right.get() + (panel - first) * right_.panel_bytes, rows, across, {sums, stride},
+                             panel + 1 < last);
                 }
                 add_block(sums, stride, {i * left_.strip_rows, std::min(left_.rows, rows.end * left_.strip_rows)},
                           {j * right_.strip_rows, std::min(right_.rows, across.end * right_.strip_rows)},

@@ -205,7 +205,7 @@ inline void add_to(double* to, f32v x) {
 // The rows of `height` fill the registers with two vectors of sums each.
 template <class Lane, int height>
 void multiply(const void* left, const void* right, std::size_t strips, std::size_t slots, double* out,
-              std::size_t stride) {
+              std::size_t stride, const char* const*) {
     using Sum = typename Slot<Lane>::Sum;
     using Factor = typename Slot<Lane>::Factor;
     constexpr std::size_t lanes = kLanes<Lane>;
