@@ -65,12 +65,14 @@ struct CrossGramKernel {
     std::size_t left_rows, right_rows;
     std::size_t slot_elements;  // 1 of float32 or float64, or 2 of bf16
     std::size_t slot_bytes;
-    // Returns whether the elements suit `multiply`: zero, or of magnitude 2^-55 to 2^60 where lanes are float32.
-    bool (*pack)(const void* row, std::size_t depth, std::size_t slots, void* packed);
+    // Adds to a row's sum and squared norm, and returns whether its elements suit `multiply`: zero, or of magnitude
+    // 2^-55 to 2^60 where lanes are float32. If they do not, the sums do not count either.
+    bool (*pack)(const void* row, std::size_t depth, std::size_t slots, void* packed, double* sum, double* square);
     void (*arrange)(const void* packed, std::size_t slots, void* strip);  // right_rows packed rows as a right strip
-    // out[i * stride + j] += <row i of the left strip, row j of consecutive right strips>
+    // out[i * stride + j] += <row i of the left strip, row j of consecutive right strips>. `ahead`: a left and a right
+    // strip that will be needed soon, or null.
     void (*multiply)(const void* left, const void* right, std::size_t strips, std::size_t slots, double* out,
-                     std::size_t stride);
+                     std::size_t stride, const char* const* ahead);
 };
 
 struct Kernels {
