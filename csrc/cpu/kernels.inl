@@ -9,6 +9,7 @@ namespace {
 #include "difference.inl"
 #include "gram.inl"
 #include "lagged.inl"
+#include "spectrum.inl"
 #include "tail.inl"
 
 std::uint64_t read(const void* data, std::size_t bytes) {
@@ -49,6 +50,8 @@ const Kernels WEIGHTKIN_KERNELS = {
     {difference<kBf16, double>, difference<kF16, double>, difference<kF32, double>, difference<kF64, double>},
     balance,
     lagged,
+    transform,
+    spectra,
     kLanes<float>,
     tail,
     read,

@@ -157,6 +157,28 @@ void apply_gain(const Operand& operand, std::int64_t begin, std::int64_t count, 
     }
 }
 
+// The first entry of the innermost axis at row-major position `outer` of the other axes.
+const char* run_start(const Operand& operand, std::int64_t outer) {
+    const char* from = operand.data;
+    for (std::size_t axis = operand.shape.size(); axis-- > 1;) {
+        const std::int64_t extent = operand.shape[axis - 1], at = outer % extent;
+        from += (operand.gathers(axis - 1) ? operand.rows[at] : at) * operand.strides[axis - 1];
+        outer /= extent;
+    }
+    return from;
+}
+
+// Where elements [begin, begin + count) lie next to each other as `dtype`; null if they do not.
+const char* in_place(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype) {
+    if (operand.dtype != dtype || operand.gain) return nullptr;
+    const std::int64_t item = static_cast<std::int64_t>(item_size(dtype));
+    if (operand.contiguous()) return operand.data + begin * item;
+    const std::size_t axes = operand.shape.size();
+    const std::int64_t inner = operand.shape[axes - 1];
+    if (operand.strides[axes - 1] != item || operand.gathers(axes - 1) || begin % inner + count > inner) return nullptr;
+    return run_start(operand, begin / inner) + begin % inner * item;
+}
+
 }  // namespace
 
 Dtype parse_dtype(const std::string& name) {
@@ -219,41 +241,33 @@ Dtype common_dtype(const std::vector<Operand>& operands) {
     return out;
 }
 
-const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype,
-                std::vector<char>& scratch) {
+void fill(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype, char* to) {
     const std::int64_t item = static_cast<std::int64_t>(item_size(operand.dtype));
-    if (operand.contiguous() && operand.dtype == dtype && !operand.gain) return operand.data + begin * item;
-    scratch.resize(static_cast<std::size_t>(count) * item_size(dtype));
     const std::size_t axes = operand.shape.size();
-    if (axes == 0) {
-        pack_strided(operand.data, item, count, operand.dtype, dtype, scratch.data());
-        return scratch.data();
-    }
-    const std::int64_t inner = operand.shape[axes - 1], inner_stride = operand.strides[axes - 1];
-    const bool scattered = operand.gathers(axes - 1);
+    const std::int64_t inner = axes ? operand.shape[axes - 1] : 1, stride = axes ? operand.strides[axes - 1] : item;
+    const bool scattered = axes && operand.gathers(axes - 1);
     for (std::int64_t done = 0; done < count;) {
-        const char* from = operand.data;
-        std::int64_t outer = (begin + done) / inner;
         const std::int64_t column = (begin + done) % inner, run = std::min(inner - column, count - done);
-        for (std::size_t axis = axes - 1; axis-- > 0;) {
-            const std::int64_t at = outer % operand.shape[axis];
-            from += (operand.gathers(axis) ? operand.rows[at] : at) * operand.strides[axis];
-            outer /= operand.shape[axis];
-        }
-        char* const to = scratch.data() + done * item_size(dtype);
+        const char* from = run_start(operand, (begin + done) / inner);
+        char* const next = to + done * static_cast<std::int64_t>(item_size(dtype));
         if (scattered) {
-            pack_run(from, Gathered{operand.rows + column, inner_stride}, run, operand.dtype, dtype, to);
+            pack_run(from, Gathered{operand.rows + column, stride}, run, operand.dtype, dtype, next);
         } else {
-            from += column * inner_stride;
-            if (run == count && inner_stride == item && operand.dtype == dtype && !operand.gain) return from;
-            pack_strided(from, inner_stride, run, operand.dtype, dtype, to);
+            pack_strided(from + column * stride, stride, run, operand.dtype, dtype, next);
         }
         done += run;
     }
     if (operand.gain) {
-        if (dtype == Dtype::f32) apply_gain(operand, begin, count, reinterpret_cast<float*>(scratch.data()));
-        if (dtype == Dtype::f64) apply_gain(operand, begin, count, reinterpret_cast<double*>(scratch.data()));
+        if (dtype == Dtype::f32) apply_gain(operand, begin, count, reinterpret_cast<float*>(to));
+        if (dtype == Dtype::f64) apply_gain(operand, begin, count, reinterpret_cast<double*>(to));
     }
+}
+
+const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype,
+                std::vector<char>& scratch) {
+    if (const char* here = in_place(operand, begin, count, dtype)) return here;
+    scratch.resize(static_cast<std::size_t>(count) * item_size(dtype));
+    fill(operand, begin, count, dtype, scratch.data());
     return scratch.data();
 }
 

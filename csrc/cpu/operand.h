@@ -48,8 +48,11 @@ struct Operand {
 // meet only their own kind. F8 is read as BF16, which holds every value of it. With a gain, at least F32.
 Dtype common_dtype(const std::vector<Operand>& operands);
 
-// A pointer to elements [begin, begin + count) of `operand` (collapsed; logical row-major order) as `dtype`: into the
-// mapping where they lie contiguous in that type, else into `scratch`, which is filled.
+// Writes elements [begin, begin + count) of `operand` (logical row-major order) as `dtype`.
+void fill(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype, char* to);
+
+// A pointer to elements [begin, begin + count) of `operand` as `dtype`: into the mapping where they lie contiguous in
+// that type, else into `scratch`, which is filled.
 const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype,
                 std::vector<char>& scratch);
 
