@@ -14,7 +14,7 @@ constexpr std::size_t kChunk = 4096;    // elements between two additions to an 
 constexpr std::size_t kObjectPad = 16;  // two vectors of doubles of the widest instruction set
 constexpr int kMaxRows = 16;            // rows of one gram call in the memory-bound regime
 
-// Element types that kernels read. Other types are widened into one of these first (operand.cpp).
+// Element types that kernels read. Other types are widened into one of these first (pack.cpp).
 enum Element : int { kBf16 = 0, kF16 = 1, kF32 = 2, kF64 = 3, kElements = 4 };
 
 struct Difference {
