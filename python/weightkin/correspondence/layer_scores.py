@@ -7,7 +7,7 @@ tensors x and y, the sum over lines of conj(X) Y at every frequency is the trans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -26,6 +26,7 @@ from .maps import Array, standard_scores
 CHUNK = 8
 """Layers of A whose products with all of B are held at a time."""
 
+Scores = npt.NDArray[np.float32]
 Spectra = npt.NDArray[np.complex64]
 
 
@@ -46,8 +47,7 @@ def unit_scores(
     draws: int,
     seed: int,
     threads: int,
-    on_read: Callable[[int], None] = lambda _: None,
-) -> tuple[Array, Array] | None:
+) -> tuple[Scores, Array] | None:
     """[LA, LB, 1 + R]: standard scores (maps.py), summed over experts over the root of their number, NaN where a layer
     lacks the role; and [LA, LB]: the mean cosine of matching channels, in place. None if no axis can be relabelled.
 
@@ -67,22 +67,21 @@ def unit_scores(
     with ThreadPoolExecutor(threads) as pool:
         for expert in unit.experts:
             left = unit.layers(0, expert)
-            x = _spectra(left, shards[0], axis, lines, pool, on_read)
+            x = _spectra(left, shards[0], axis, lines, pool)
             same = shards[0] is shards[1]
             right = unit.layers(1, expert)
-            y = x if same else _spectra(right, shards[1], axis, lines, pool, on_read)
+            y = x if same else _spectra(right, shards[1], axis, lines, pool)
             statistic = _correlate(x, y, extent, lags, pool)
             cells = np.ix_(list(left), list(right))
             total[cells] += standard_scores(statistic)
             aligned[cells] += statistic[..., 0] / largest
             count[cells] += 1
-    with np.errstate(invalid="ignore"):
-        return np.where(count[..., None] > 0, total / np.sqrt(count[..., None]), np.nan), aligned / count
+    with np.errstate(invalid="ignore"):  # 0 / 0: layers that lack it
+        return (total / np.sqrt(count[..., None])).astype(np.float32), aligned / count
 
 
 def _spectra(
-    slots: dict[int, Slot], shards: Shards, axis: int, lines: npt.NDArray[np.int64], pool: ThreadPoolExecutor,
-    on_read: Callable[[int], None],
+    slots: dict[int, Slot], shards: Shards, axis: int, lines: npt.NDArray[np.int64], pool: ThreadPoolExecutor
 ) -> Spectra:  # fmt: skip
     """[frequencies, layers, lines]: the transforms of the balanced lines of each layer."""
 
@@ -93,11 +92,10 @@ def _spectra(
         return np.asarray(fft.rfft(balance(rows).astype(np.float32), axis=1).T)
 
     found: Spectra | None = None
-    for number, (slot, spectrum) in enumerate(zip(slots.values(), pool.map(transform, slots.values()), strict=True)):
+    for number, spectrum in enumerate(pool.map(transform, slots.values())):
         if found is None:
             found = np.empty((spectrum.shape[0], len(slots), spectrum.shape[1]), np.complex64)
         found[:, number] = spectrum
-        on_read(slot.view.nbytes if slot.view else 0)
     assert found is not None
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..checkpoint.mapping import Shards
 from ..schema import Model
 from ..statistics.null import DRAWS
-from .layer_scores import draws_of, unit_scores
+from .layer_scores import Scores, draws_of, unit_scores
 from .layer_units import MATRIX_GROUPS, depth, layer_units
 from .maps import Array, LayerMap, layer_map, pool
 
@@ -30,7 +30,7 @@ def find_layer_maps(
     units = layer_units(a, b, experts)
     counts = draws_of(units, draws)
     shards = (Shards(a.checkpoint), Shards(b.checkpoint))
-    scores: dict[tuple[str, str], list[Array]] = defaultdict(list)
+    scores: dict[tuple[str, str], list[Scores]] = defaultdict(list)
     for unit in units:
         depths = depth(a, unit.component), depth(b, unit.component)
         found = unit_scores(unit, shards, depths, counts.get(unit.component, 0), seed, threads)
@@ -42,7 +42,7 @@ def find_layer_maps(
     return {component: layer_map(stacked) for (component, group), stacked in pooled.items() if group == ALL}
 
 
-def pool_groups(scores: Mapping[tuple[str, str], list[Array]]) -> dict[tuple[str, str], Array]:
+def pool_groups(scores: Mapping[tuple[str, str], list[Scores]]) -> dict[tuple[str, str], Array]:
     """Roles pooled into groups, and a component's matrix groups into `ALL`: each group counts the same.
 
     `scores`: by component and group, of its roles, [LA, LB, 1 + R].

@@ -40,7 +40,9 @@ class LayerMap:
     scores: Array
     """[LA, LB]: observed, in deviations of the null."""
     cell_z: Array
-    """[LA, LB]: z of each pair of layers among its own draws."""
+    """[LA, LB]: z of each pair of layers among its own draws; NaN without a null."""
+    cell_p: Array
+    """[LA, LB]: and its rank, exact for a pair chosen beforehand."""
     second: Indices
     """[LB]: the second best layer of A; -1 if there is none."""
     margin: Array
@@ -57,6 +59,11 @@ class LayerMap:
     """z and p of the best sum of a monotone map."""
     draws: int
 
+    @property
+    def chosen(self) -> Indices:
+        """[LB]: the layer of A that scores and margins are of: the assigned one, or else the best."""
+        return np.where(self.assignment >= 0, self.assignment, self.free)
+
 
 def standard_scores(statistic: Array) -> Array:
     """The last axis less its median, in units of its median absolute deviation times 1.4826; 0 where nothing varies.
@@ -70,12 +77,14 @@ def standard_scores(statistic: Array) -> Array:
     return np.asarray(np.divide(centred, scale, out=np.zeros_like(centred), where=scale > floor))
 
 
-def pool(scores: Sequence[Array]) -> Array:
-    """Sum over the groups that a pair of layers has, over the square root of their number."""
-    stacked = np.stack(scores)
-    count = np.isfinite(stacked[..., 0]).sum(axis=0)[..., None]
-    total = np.nansum(stacked, axis=0)
-    return np.where(count > 0, total / np.sqrt(np.maximum(count, 1)), np.nan)
+def pool(scores: Sequence[npt.NDArray[np.floating]]) -> Array:
+    """Sum over the parts that a pair of layers has, over the square root of their number."""
+    total, count = np.zeros(scores[0].shape), np.zeros(scores[0].shape[:2])
+    for one in scores:
+        held = np.isfinite(one[..., 0])
+        total += np.where(held[..., None], one, 0.0)
+        count += held
+    return np.where(count[..., None] > 0, total / np.sqrt(np.maximum(count, 1))[..., None], np.nan)
 
 
 def layer_map(scores: Array) -> LayerMap:
@@ -84,17 +93,17 @@ def layer_map(scores: Array) -> LayerMap:
     comparable = np.isfinite(filled[..., 0]).any(axis=0)
     best = np.where(comparable[:, None], filled.max(axis=0), np.nan)
     z, p = _evidence(best)
-    observed, columns = filled[..., 0], np.arange(scores.shape[1])
+    observed = filled[..., 0]
     free = np.where(comparable, observed.argmax(axis=0), -1)
     bar = _bar(best)
     path, monotone_best = monotone_map(np.nan_to_num(filled, neginf=0.0))
-    kept = (path >= 0) & (observed[path, columns] > bar)
+    kept = (path >= 0) & np.asarray(observed[path, np.arange(len(path))] > bar)
     assignment = _fewest_breaks(observed, (observed > bar) & (observed >= TIE * observed.max(axis=0)))
     chosen = np.where(assignment >= 0, assignment, free)
     second, margin = _second(observed, chosen)
     return LayerMap(
         assignment, np.where(kept, path, -1), free, arrangement(assignment, scores.shape[0]), scores[..., 0],
-        z_score(scores), second, margin, _neighbours(observed, chosen), z, p,
+        *_evidence(scores), second, margin, _neighbours(observed, chosen), z, p,
         _pooled(np.nansum(best, axis=0)), _pooled(monotone_best), scores.shape[-1] - 1,
     )  # fmt: skip
 
@@ -142,7 +151,7 @@ def _fewest_breaks(observed: Array, candidates: npt.NDArray[np.bool_]) -> Indice
 
 
 def _evidence(statistic: Array) -> tuple[Array, Array]:
-    """z and p of the rows; NaN where a row has no null."""
+    """z and p along the last axis; NaN where there is no null."""
     with np.errstate(invalid="ignore"):
         z = z_score(statistic)
     return z, np.where(np.isnan(z), np.nan, rank_p(statistic))
