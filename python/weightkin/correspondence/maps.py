@@ -90,14 +90,14 @@ def pool(scores: Sequence[npt.NDArray[np.floating]]) -> Array:
 def layer_map(scores: Array) -> LayerMap:
     """`scores`: [LA, LB, 1 + R]."""
     filled = np.where(np.isnan(scores), -np.inf, scores)
-    comparable = np.isfinite(filled[..., 0]).any(axis=0)
+    comparable = np.asarray(np.isfinite(filled[..., 0]).any(axis=0))
     best = np.where(comparable[:, None], filled.max(axis=0), np.nan)
     z, p = _evidence(best)
     observed = filled[..., 0]
     free = np.where(comparable, observed.argmax(axis=0), -1)
     bar = _bar(best)
     path, monotone_best = monotone_map(np.nan_to_num(filled, neginf=0.0))
-    kept = (path >= 0) & np.asarray(observed[path, np.arange(len(path))] > bar)
+    kept = (path >= 0) & (observed[path, np.arange(len(path))] > bar)
     assignment = _fewest_breaks(observed, (observed > bar) & (observed >= TIE * observed.max(axis=0)))
     chosen = np.where(assignment >= 0, assignment, free)
     second, margin = _second(observed, chosen)
