@@ -79,7 +79,7 @@ def _by_role(model: Model, experts: bool) -> dict[Key, dict[Place, Slot]]:
         component, layer, role, expert = slot.address
         if layer is None or slot.view is None or slot.untested is not None or slot.view.dtype not in FLOAT_DTYPES:
             continue
-        matrix = len(slot.axes) > 1 and slot.group in MATRIX_GROUPS and (experts or slot.group != "experts")
+        matrix = len(slot.axes) == 2 and slot.group in MATRIX_GROUPS and (experts or slot.group != "experts")
         if (matrix or (len(slot.axes) == 1 and slot.group == "norms")) and slot.view.size:
             found[component, slot.group, role, slot.view.shape][layer, expert] = slot
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..checkpoint.mapping import Shards
 from ..schema import Model
 from ..statistics.null import DRAWS
 from .layer_scores import Scores, draws_of, unit_scores
-from .layer_units import MATRIX_GROUPS, depth, layer_units
+from .layer_units import MATRIX_GROUPS, LayerUnit, depth, layer_units
 from .maps import Array, LayerMap, layer_map, pool
 
 __all__ = ["LayerMap", "find_layer_maps"]
@@ -25,21 +25,40 @@ def find_layer_maps(
 ) -> dict[str, LayerMap]:
     """The map of every component that both models have layers of, from attention, mlp, router (and, if asked for, experts).
 
-    Reads up to 2^18 elements of each tensor. Raises `PlanError` if nothing can be compared.
+    Reads up to 2^18 elements of each tensor, compared in place. Where a component has no match in place, reads all of its
+    tensors for what does not know the order of neurons, heads and experts. Raises `PlanError` if nothing can be compared.
     """
     units = layer_units(a, b, experts)
     counts = draws_of(units, draws)
     shards = (Shards(a.checkpoint), Shards(b.checkpoint))
-    scores: dict[tuple[str, str], list[Scores]] = defaultdict(list)
-    for unit in units:
-        depths = depth(a, unit.component), depth(b, unit.component)
-        found = unit_scores(unit, shards, depths, counts.get(unit.component, 0), seed, threads)
-        if found is not None:
-            scores[unit.component, unit.group].append(found[0])
-    for one in shards:
-        one.check()
-    pooled = pool_groups(scores)
-    return {component: layer_map(stacked) for (component, group), stacked in pooled.items() if group == ALL}
+
+    def found(chosen: Sequence[LayerUnit], in_place: bool) -> dict[str, LayerMap]:
+        scores: dict[tuple[str, str], list[Scores]] = defaultdict(list)
+        for unit in chosen:
+            depths = depth(a, unit.component), depth(b, unit.component)
+            one = unit_scores(unit, shards, depths, counts.get(unit.component, 0), seed, threads, in_place)
+            if one is not None:
+                scores[unit.component, unit.group].append(one[0])
+        for side in shards:
+            side.check()
+        return {
+            component: layer_map(stacked, in_place)
+            for (component, group), stacked in pool_groups(scores).items()
+            if group == ALL
+        }
+
+    maps = found(units, True)
+    unordered = found(out_of_order(units, maps), False)
+    return maps | {component: one for component, one in unordered.items() if one.arrangement != "none"}
+
+
+def out_of_order(units: Sequence[LayerUnit], maps: Mapping[str, LayerMap]) -> list[LayerUnit]:
+    """What is left to try: the matrices of the components that have no match in place."""
+    return [
+        unit
+        for unit in units
+        if unit.group in MATRIX_GROUPS and unit.component in maps and maps[unit.component].arrangement == "none"
+    ]
 
 
 def pool_groups(scores: Mapping[tuple[str, str], list[Scores]]) -> dict[tuple[str, str], Array]:

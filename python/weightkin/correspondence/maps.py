@@ -22,6 +22,11 @@ TIE = 0.9
 """Layers of A whose scores are at least this share of the best are as good: copies of one layer, as in a model that was
 itself depth-upscaled. Which of them is meant, the neighbours decide. Other layers' scores lie far below."""
 
+SPECIFIC = 0.75
+"""The products of channels of all layers of related models are somewhat alike. So they show that a layer matches one layer
+of A, rather than A as a whole, if those that are no tie reach at most this share of the best score: layers of continued
+pretrainings reach about half, and a layer without a counterpart has 0.9."""
+
 SPREAD = 1.4826
 """Standard deviations in the median absolute deviation of a normal variable."""
 
@@ -58,6 +63,8 @@ class LayerMap:
     monotone_total: tuple[float, float]
     """z and p of the best sum of a monotone map."""
     draws: int
+    in_place: bool
+    """Whether weights were compared in place; else products of channels, which do not know the order of lines."""
 
     @property
     def chosen(self) -> Indices:
@@ -87,8 +94,8 @@ def pool(scores: Sequence[npt.NDArray[np.floating]]) -> Array:
     return np.where(count[..., None] > 0, total / np.sqrt(np.maximum(count, 1))[..., None], np.nan)
 
 
-def layer_map(scores: Array) -> LayerMap:
-    """`scores`: [LA, LB, 1 + R]."""
+def layer_map(scores: Array, in_place: bool = True) -> LayerMap:
+    """`scores`: [LA, LB, 1 + R]. Not `in_place`: of the products of channels, of which a match must be specific."""
     filled = np.where(np.isnan(scores), -np.inf, scores)
     comparable = np.asarray(np.isfinite(filled[..., 0]).any(axis=0))
     best = np.where(comparable[:, None], filled.max(axis=0), np.nan)
@@ -97,14 +104,16 @@ def layer_map(scores: Array) -> LayerMap:
     free = np.where(comparable, observed.argmax(axis=0), -1)
     bar = _bar(best)
     path, monotone_best = monotone_map(np.nan_to_num(filled, neginf=0.0))
+    tied = observed >= TIE * observed.max(axis=0)
+    bar = bar if in_place else np.where(_specific(observed, tied), bar, np.inf)
     kept = (path >= 0) & (observed[path, np.arange(len(path))] > bar)
-    assignment = _fewest_breaks(observed, (observed > bar) & (observed >= TIE * observed.max(axis=0)))
+    assignment = _fewest_breaks(observed, tied & (observed > bar))
     chosen = np.where(assignment >= 0, assignment, free)
     second, margin = _second(observed, chosen)
     return LayerMap(
         assignment, np.where(kept, path, -1), free, arrangement(assignment, scores.shape[0]), scores[..., 0],
         *_evidence(scores), second, margin, _neighbours(observed, chosen), z, p,
-        _pooled(np.nansum(best, axis=0)), _pooled(monotone_best), scores.shape[-1] - 1,
+        _pooled(np.nansum(best, axis=0)), _pooled(monotone_best), scores.shape[-1] - 1, in_place,
     )  # fmt: skip
 
 
@@ -169,6 +178,12 @@ def _bar(best: Array) -> Array:
         return np.full(len(best), np.inf)
     by_z = draws.mean(axis=1) + Z_LAYER_MATCH * draws.std(axis=1, ddof=1)
     return np.asarray(np.where(np.isnan(by_z), np.inf, np.maximum(draws.max(axis=1), by_z)))
+
+
+def _specific(observed: Array, tied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """[LB]: whether all layers of A that do not tie lie far below the best; not where there are none to tell."""
+    rest = np.where(tied, -np.inf, observed).max(axis=0)
+    return np.asarray(np.isfinite(rest) & (rest <= SPECIFIC * observed.max(axis=0)))
 
 
 def _second(observed: Array, free: Indices) -> tuple[Indices, Array]:
