@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from . import _core
@@ -18,18 +15,18 @@ from .checkpoint.mapping import Shards
 from .comparison import Progress, open_models, usable_cores
 from .correspondence.layer_scores import Scores, draws_of, unit_scores
 from .correspondence.layer_similarity import nothing, unit_sums
-from .correspondence.layer_units import MATRIX_GROUPS, depth, layer_units
-from .correspondence.layers import ALL, pool_groups, without_itself
-from .correspondence.maps import Array, layer_map
+from .correspondence.layer_units import MATRIX_GROUPS, LayerUnit, depth, layer_units
+from .correspondence.layers import ALL, UNORDERED, out_of_order, pool_groups, without_itself
+from .correspondence.maps import Array, LayerMap, layer_map
 from .errors import PlanError
 from .results.folder import Results
 from .results.journal import Journal
+from .results.layer_packing import pack, unpack
 from .results.layer_summary import Group, summarise
 from .results.layer_tables import BASELINES, baselines, layers_table, maps_table, schemas
 from .results.recording import Write, record
 from .results.summary import describe_models
 from .schema import Model
-from .similarity import PairSums
 from .statistics.null import DRAWS
 from .statistics.verdict import FEWEST_DRAWS
 
@@ -99,12 +96,17 @@ class _Run:
 
         on_read(0)
         for unit in waiting:
-            depths, draws = self.depths(unit.component), self.draws.get(unit.component, 0)
-            scores = unit_scores(unit, shards, depths, draws, self.seed, self.threads)
-            sums = unit_sums(unit, shards, depths, self.threads, on_read)
+            scores = self._scores(unit, shards, True)
+            sums = unit_sums(unit, shards, self.depths(unit.component), self.threads, on_read)
             for one in shards:
                 one.check()
-            journal.append(unit.index, _pack(scores, sums))
+            journal.append(unit.index, pack(scores, sums))
+        for unit in self.out_of_order(journal):
+            if self.again(unit) not in journal.finished:
+                self.progress("looking for layers out of order", total, total)
+                journal.append(self.again(unit), pack(self._scores(unit, shards, False), None))
+        for one in shards:
+            one.check()
         seconds = time.perf_counter() - start
         rate = (done - before) / seconds / 1e9 if seconds else 0.0
         self.progress("writing", total, total)
@@ -113,38 +115,62 @@ class _Run:
             "throughput": {"bytes": done - before, "seconds": round(seconds, 3), "gb_per_s": round(rate, 3)},
         }
 
+    def _scores(self, unit: LayerUnit, shards: tuple[Shards, Shards], in_place: bool) -> tuple[Scores, Array] | None:
+        depths, draws = self.depths(unit.component), self.draws.get(unit.component, 0)
+        return unit_scores(unit, shards, depths, draws, self.seed, self.threads, in_place)
+
+    def again(self, unit: LayerUnit) -> int:
+        """The number in the journal of what was found of a unit out of order."""
+        return len(self.units) + unit.index
+
+    def out_of_order(self, journal: Journal) -> list[LayerUnit]:
+        """Units to look at once more, without regard to the order of their lines."""
+        if self.one:
+            return []
+        deciding = {component: one for (component, group), one in self.maps(journal).items() if group == ALL}
+        return out_of_order(self.units, deciding)
+
+    def maps(self, journal: Journal) -> dict[tuple[str, str], LayerMap]:
+        """Of every component's groups, in place."""
+        scores: dict[tuple[str, str], list[Scores]] = defaultdict(list)
+        for unit in self.units:
+            score = unpack(journal[unit.index])[0]
+            if score is not None:
+                scores[unit.component, unit.group].append(score)
+        pooled = pool_groups(scores)
+        return {place: layer_map(without_itself(stacked) if self.one else stacked) for place, stacked in pooled.items()}
+
     def collect(self, journal: Journal, write: Write) -> dict[str, Any]:
         """Tables, and what summary.json says."""
         found: dict[tuple[str, str], Group] = {}
-        scores: dict[tuple[str, str], list[Scores]] = defaultdict(list)
+
+        def add(name: str, unit: LayerUnit, number: int) -> None:
+            place = unit.component, name
+            if place not in found:
+                found[place] = Group(nothing(self.depths(unit.component)))
+            _, aligned, sums = unpack(journal[number])
+            found[place].add(unit, sums, aligned)
+
         for unit in self.units:
-            score, aligned, sums = _unpack(journal[unit.index])
-            for name in (unit.group, *([ALL] if unit.group in MATRIX_GROUPS else [])):
-                place = unit.component, name
-                found.setdefault(place, Group(nothing(self.depths(unit.component)))).add(unit, sums, aligned)
+            add(unit.group, unit, unit.index)
+            if unit.group in MATRIX_GROUPS:
+                add(ALL, unit, unit.index)
+        for place, one in self.maps(journal).items():
+            found[place].map = one
+        again = self.out_of_order(journal)
+        scores: dict[tuple[str, str], list[Scores]] = defaultdict(list)
+        for unit in again:
+            add(UNORDERED, unit, self.again(unit))
+            score = unpack(journal[self.again(unit)])[0]
             if score is not None:
                 scores[unit.component, unit.group].append(score)
-        for place, stacked in pool_groups(scores).items():
-            found[place].map = layer_map(without_itself(stacked) if self.one else stacked)
-        for place, group in found.items():
-            write["layers"](layers_table(*place, group.sums, group.aligned, group.map, self.one))
-            if group.map is not None:
-                write["maps"](maps_table(*place, group.map))
+        for (component, group), stacked in pool_groups(scores).items():
+            if group == ALL:
+                found[component, UNORDERED].map = layer_map(stacked, in_place=False)
+        for place, each in found.items():
+            write["layers"](layers_table(*place, each.sums, each.aligned, each.map, self.one))
+            if each.map is not None:
+                write["maps"](maps_table(*place, each.map))
             if self.one:
-                write["baselines"](pa.Table.from_pylist(list(baselines(*place, group.sums)), BASELINES))
+                write["baselines"](pa.Table.from_pylist(list(baselines(*place, each.sums)), BASELINES))
         return {"models": describe_models(self.models), "layers": summarise(found, self.models)}
-
-
-def _pack(scores: tuple[Scores, Array] | None, sums: PairSums) -> bytes:
-    file = io.BytesIO()
-    arrays: dict[str, Any] = {"sums": np.stack([getattr(sums, field.name) for field in fields(PairSums)])}
-    if scores is not None:
-        arrays |= {"scores": scores[0], "aligned": scores[1]}
-    np.savez(file, allow_pickle=False, **arrays)
-    return file.getvalue()
-
-
-def _unpack(payload: bytes) -> tuple[Scores | None, Array | None, PairSums]:
-    with np.load(io.BytesIO(payload)) as arrays:
-        held = {name: arrays[name] for name in arrays.files}
-    return held.get("scores"), held.get("aligned"), PairSums(*held["sums"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 
@@ -18,6 +19,10 @@ __all__ = ["LayerMap", "find_layer_maps"]
 
 ALL = "all"
 """The pool of all matrix groups, which decides."""
+UNORDERED = "unordered"
+"""Their products of channels, where nothing matches in place."""
+SMALLEST = 2
+"""Roles of a group whose products of channels are computed."""
 
 
 def find_layer_maps(
@@ -25,8 +30,8 @@ def find_layer_maps(
 ) -> dict[str, LayerMap]:
     """The map of every component that both models have layers of, from attention, mlp, router (and, if asked for, experts).
 
-    Reads up to 2^18 elements of each tensor, compared in place. Where a component has no match in place, reads all of its
-    tensors for what does not know the order of neurons, heads and experts. Raises `PlanError` if nothing can be compared.
+    Reads up to 2^18 elements of each tensor, compared in place. Where a component has no match in place, reads some of its
+    roles whole for what does not know the order of neurons, heads and experts. Raises `PlanError` if nothing can be compared.
     """
     units = layer_units(a, b, experts)
     counts = draws_of(units, draws)
@@ -53,12 +58,14 @@ def find_layer_maps(
 
 
 def out_of_order(units: Sequence[LayerUnit], maps: Mapping[str, LayerMap]) -> list[LayerUnit]:
-    """What is left to try: the matrices of the components that have no match in place."""
-    return [
-        unit
-        for unit in units
-        if unit.group in MATRIX_GROUPS and unit.component in maps and maps[unit.component].arrangement == "none"
-    ]
+    """What is left to try: of the components that have no match in place, the smallest matrices of each group. Unlike in
+    place, no sample of lines will do, and those are enough."""
+    groups: dict[tuple[str, str], list[LayerUnit]] = defaultdict(list)
+    for unit in units:
+        if unit.group in MATRIX_GROUPS and unit.component in maps and maps[unit.component].arrangement == "none":
+            groups[unit.component, unit.group].append(unit)
+    chosen = [sorted(group, key=lambda unit: prod(unit.shape))[:SMALLEST] for group in groups.values()]
+    return [unit for group in chosen for unit in group]
 
 
 def pool_groups(scores: Mapping[tuple[str, str], list[Scores]]) -> dict[tuple[str, str], Array]:

@@ -11,7 +11,7 @@ import numpy as np
 from ..correspondence.arrangement import runs
 from ..correspondence.layer_similarity import add
 from ..correspondence.layer_units import LayerUnit
-from ..correspondence.layers import ALL
+from ..correspondence.layers import ALL, UNORDERED
 from ..correspondence.maps import Array, LayerMap
 from ..schema import Model, display_order
 from ..similarity import PairSums, cosine, pearson
@@ -43,8 +43,10 @@ class Group:
     map: LayerMap | None = None
     _aligned: list[Array] = field(default_factory=list)
 
-    def add(self, unit: LayerUnit, sums: PairSums, aligned: Array | None) -> None:
-        self.sums = add(self.sums, sums)
+    def add(self, unit: LayerUnit, sums: PairSums | None, aligned: Array | None) -> None:
+        """`sums` are of whole tensors in place; None where that is not what was compared."""
+        if sums is not None:
+            self.sums = add(self.sums, sums)
         self.parameters += sum(slot.parameters for slot in unit.slots[1].values())
         if unit.role not in self.roles:
             self.roles.append(unit.role)
@@ -69,14 +71,28 @@ def summarise(groups: Groups, models: Sequence[Model]) -> dict[str, Any]:
     for component in components:
         deciding = groups.get((component, ALL))
         if deciding is not None and deciding.map is not None:
-            inner = [(group, one) for (other, group), one in groups.items() if other == component and group != ALL]
-            found[component] = _described(deciding, deciding.map) | {"groups": [_group(*each) for each in inner]}
+            unordered = groups.get((component, UNORDERED))
+            chosen = deciding.map
+            if unordered is not None and unordered.map is not None and unordered.map.arrangement != "none":
+                chosen = unordered.map
+            inner = [
+                (group, one)
+                for (other, group), one in groups.items()
+                if other == component and group not in (ALL, UNORDERED)
+            ]
+            found[component] = _described(deciding, chosen) | {"groups": [_group(*each) for each in inner]}
     first = next(iter(found.values()), {"assignment": [], "arrangement": "none"})
     names = [model.checkpoint.name for model in models]
     statement = " ".join(_sentence(component, entry, names) for component, entry in found.items())
     return {
         "assignment": first["assignment"], "arrangement": first["arrangement"], "components": found, "statement": statement,
+        "experts_left_out": 0 if any(group == "experts" for _, group in groups) else _routed(models[-1]),
     }  # fmt: skip
+
+
+def _routed(model: Model) -> int:
+    """Parameters of routed experts."""
+    return sum(slot.parameters for slot in model.slots if slot.group == "experts" and slot.address.layer is not None)
 
 
 def _described(group: Group, found: LayerMap) -> dict[str, Any]:
@@ -86,7 +102,8 @@ def _described(group: Group, found: LayerMap) -> dict[str, Any]:
     lists |= {"margin_neighbours": found.margin_neighbours}
     lists |= {name: matrix[found.chosen, columns] for name, matrix in measures.items()}
     return {
-        "layers_a": found.scores.shape[0], "layers_b": found.scores.shape[1], "parameters": group.parameters,
+        "in_place": found.in_place, "layers_a": found.scores.shape[0], "layers_b": found.scores.shape[1],
+        "parameters": group.parameters,
         "assignment": found.assignment.tolist(), "monotone": found.monotone.tolist(), "best": found.free.tolist(),
         "second": found.second.tolist(), "arrangement": found.arrangement,
         "runs": [run._asdict() for run in runs(found.assignment)],
@@ -115,12 +132,14 @@ def _sentence(component: str, entry: Mapping[str, Any], names: Sequence[str]) ->
     if not matched.size:
         return (
             f"{component}: no layer of {names[1]} matches one of {names[0]} beyond what {entry['draws']} relabelled copies "
-            "give; this is not proof of independence: neurons and heads in another order, or another residual basis, would "
-            "hide a match."
+            "give, in place or with neurons and heads in another order; this is not proof of independence: another residual "
+            "basis would hide a match."
         )
     least_z = min(entry["z"][layer] for layer in matched)
     margins = [entry["margin"][layer] for layer in matched if not np.isnan(entry["margin"][layer])]
     beyond = f"z of every one at least {least_z:.1f}" + (f", margin {min(margins):.1f}" if margins else "")
+    if not entry["in_place"]:
+        beyond += "; by products of channels, because neurons and heads are not in the same order"
     return (
         f"{start} layers of {names[0]}, {MEANING[entry['arrangement']]} ({entry['draws']} relabelled copies: {beyond})."
     )

@@ -18,8 +18,9 @@ LAYERS = pa.schema(
      ("pearson", pa.float64()), ("aligned_cosine", pa.float64()), ("score", pa.float64()), ("z", pa.float64()),
      ("p", pa.float64()), ("draws", pa.int64())]
 )  # fmt: skip
-"""Group "all": the matrices that decide the map. Cosine and Pearson are of all elements; `aligned_cosine`, `score`, z and p
-are of the balanced lines that were drawn. p is the rank of this pair of layers, whichever it is, among its own draws."""
+"""Group "all": the matrices that decide the map; "unordered": their products of channels, where nothing matched in place.
+Cosine and Pearson are of all elements; `aligned_cosine`, `score`, z and p are of the balanced lines that were drawn. p is the
+rank of this pair of layers, whichever it is, among its own draws."""
 
 MAPS = pa.schema(
     [("component", pa.string()), ("group", pa.string()), ("layer_b", pa.int64()), ("layer_a", pa.int64()),
@@ -44,8 +45,8 @@ def schemas(models: int) -> dict[str, pa.Schema]:
 def layers_table(
     component: str, group: str, sums: PairSums, aligned: Array, found: LayerMap | None, one: bool
 ) -> pa.Table:
-    """The pairs of layers that share elements; `one`: of one model, without those of a layer and itself."""
-    held = np.asarray(sums.elements) > 0
+    """The pairs of layers that were compared; `one`: of one model, without those of a layer and itself."""
+    held = (np.asarray(sums.elements) > 0) | np.isfinite(aligned)
     if one:
         held = held & ~np.eye(len(held), dtype=bool)
     columns: dict[str, Any] = dict(zip(("layer_a", "layer_b"), np.nonzero(held), strict=True))

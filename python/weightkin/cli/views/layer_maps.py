@@ -40,8 +40,15 @@ def show_layer_maps(console: Console, results: Results, verbose: bool) -> None:
         _show_groups(console, entry["groups"])
         if one:
             _show_baselines(console, results, component)
-        for group in ("all", *(group["group"] for group in entry["groups"] if verbose)):
+        deciding = "all" if entry["in_place"] else "unordered"
+        for group in (deciding, *(group["group"] for group in entry["groups"] if verbose)):
             _show_matrix(console, results, component, group, entry)
+    left_out = summary["layers"]["experts_left_out"]
+    if left_out:
+        console.print()
+        console.print(
+            Text(f"Routed experts ({count(left_out)} parameters) were left out: --experts compares them too.", "dim")
+        )
     console.print()
     console.print(Text(safe(summary["layers"]["statement"])))
 
@@ -75,12 +82,12 @@ def _show_runs(console: Console, entry: Mapping[str, Any], one: bool) -> None:
         style = "" if matched else "dim"
         found.add_row(Text(_span(run["first_b"], run["length"])), source, *(Text(each, style) for each in least), mean)
     console.print(found)
-    console.print(
-        Text(
-            f"z: of the best score, among the best of every one of {entry['draws']} relabelled copies; margin: over the second "
-            "best layer; neighbours: over the layers before and after it. Of a run, the least of its layers; where nothing matches, the largest.", "dim",
-        )
-    )  # fmt: skip
+    copies = f"one of {entry['draws']} relabelled copies"
+    lines = (
+        f"z: of the best score, among the best of every {copies}; margin: over the second best layer; neighbours: over the "
+        "layers before and after it. Of a run, the least of its layers; where nothing matches, the largest."
+    )
+    console.print(Text(lines, "dim"))
 
 
 def _extreme(values: Sequence[float | None], rows: range, least: bool) -> str:
@@ -128,9 +135,9 @@ def _show_matrix(console: Console, results: Results, component: str, group: str,
     step = max(-(-entry["layers_b"] // MOST_ROWS), -(-entry["layers_a"] // max(console.width - LABEL, 10)))
     top = max(float(np.nanmax(scores, initial=0.0)), CLEAR)
     per_mark = f", {step} layers per mark" if step > 1 else ""
-    legend = (
-        f"a line per layer of B, a mark per layer of A; {marks(console)}: {CLEAR:.0f} to {top:.0f} deviations{per_mark}"
-    )
+    legend = f"a line per layer of B, a mark per layer of A{per_mark}; .: below {CLEAR:.0f} deviations of the null"
+    if top > CLEAR:
+        legend += f"; {marks(console)}: up to {top:.0f}"
     console.print()
     console.print(Text.assemble((f"Scores, {safe(group)}", "bold"), (f"  ({legend})", "dim")))
     for first in range(0, entry["layers_b"], step):
