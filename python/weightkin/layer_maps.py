@@ -74,6 +74,8 @@ class _Run:
         self.models, self.pair = models, (models[0], models[-1])
         self.one = len(models) == 1
         self.units = layer_units(*self.pair, experts)
+        if self.one and max(depth(models[0], unit.component) for unit in self.units) < 2:
+            raise PlanError(f"{models[0].checkpoint.name}: has one layer, and no other to compare it with")
         self.draws = draws_of(self.units, null)
         self.seed, self.threads, self.progress = seed, threads, progress
 

@@ -20,6 +20,7 @@ SLAB = 64 << 20
 READERS = 4
 
 
+@np.errstate(invalid="ignore")  # infinite tensors: inf - inf
 def add(one: PairSums, other: PairSums) -> PairSums:
     """Field by field."""
     return PairSums(*(getattr(one, field.name) + getattr(other, field.name) for field in fields(PairSums)))
@@ -30,6 +31,7 @@ def nothing(depths: tuple[int, int]) -> PairSums:
     return PairSums(*np.zeros((len(fields(PairSums)), *depths)))
 
 
+@np.errstate(invalid="ignore")
 def unit_sums(
     unit: LayerUnit, shards: tuple[Shards, Shards], depths: tuple[int, int], threads: int,
     on_read: Callable[[int], None] = lambda _: None,
@@ -47,6 +49,7 @@ def unit_sums(
     return found
 
 
+@np.errstate(invalid="ignore")
 def _sums(
     slots: Sequence[Sequence[Slot]], shards: tuple[Shards, Shards], readers: ThreadPoolExecutor, threads: int,
     on_read: Callable[[int], None],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from ..statistics.null import rank_p, z_score
 from ..statistics.verdict import FEWEST_DRAWS, Z_LAYER_MATCH
@@ -27,8 +28,11 @@ SPECIFIC = 0.75
 of A, rather than A as a whole, if those that are no tie reach at most this share of the best score: layers of continued
 pretrainings reach about half, and a layer without a counterpart has 0.9."""
 
-SPREAD = 1.4826
-"""Standard deviations in the median absolute deviation of a normal variable."""
+SPREAD = 0.9
+"""Quantile of the absolute deviations that says how wide a null is: 1.645 standard deviations of a normal one. Lower ones are
+close to 0 where a statistic takes few values; a standard deviation would be stretched by the match itself."""
+ROUNDING = 1e-5
+"""Spread that is nothing but rounding, relative to the largest value."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,13 @@ class LayerMap:
 
 
 def standard_scores(statistic: Array) -> Array:
-    """The last axis less its median, in units of its median absolute deviation times 1.4826; 0 where nothing varies.
+    """The last axis less its median, in deviations of the null by a quantile; 0 where nothing varies.
 
-    The observed value takes part like any draw, so that the scores stay exchangeable under the null. Medians, because a
-    match would stretch a standard deviation, and no score could exceed sqrt(R).
+    The observed value takes part like any draw, so that the scores stay exchangeable under the null.
     """
     centred = statistic - np.median(statistic, axis=-1, keepdims=True)
-    scale = SPREAD * np.median(np.abs(centred), axis=-1, keepdims=True)
-    floor = 1e-12 * np.abs(statistic).max(axis=-1, keepdims=True, initial=0.0)
+    scale = np.quantile(np.abs(centred), SPREAD, axis=-1, keepdims=True) / special.ndtri((1 + SPREAD) / 2)
+    floor = ROUNDING * np.abs(statistic).max(axis=-1, keepdims=True, initial=0.0)
     return np.asarray(np.divide(centred, scale, out=np.zeros_like(centred), where=scale > floor))
 
 
