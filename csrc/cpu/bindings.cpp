@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "cross_gram.h"
 #include "histogram.h"
 #include "lagged.h"
 #include "sweep.h"
@@ -19,11 +20,12 @@ using namespace weightkin;
 
 namespace {
 
-// (buffer, byte offset, safetensors dtype, shape, strides in bytes, rows to gather or none, gains or none, their axis)
+// (buffer, byte offset, safetensors dtype, shape, strides in bytes, rows to gather or none, gains or none, the gains'
+// axis, the rows' axis)
 using OperandArgument =
     std::tuple<py::buffer, std::int64_t, std::string, std::vector<std::int64_t>, std::vector<std::int64_t>,
                std::optional<py::array_t<std::int64_t, py::array::c_style>>,
-               std::optional<py::array_t<float, py::array::c_style>>, std::size_t>;
+               std::optional<py::array_t<float, py::array::c_style>>, std::size_t, std::size_t>;
 
 // `wanted_by`: who asks, for the message.
 void choose_instruction_set(const std::string& wanted_by, const std::string& name) {
@@ -40,10 +42,10 @@ py::buffer_info bytes_of(const py::buffer& buffer) {
     return info;
 }
 
-std::int64_t last_row(const py::array_t<std::int64_t, py::array::c_style>& rows,
-                      const std::vector<std::int64_t>& shape) {
-    if (rows.ndim() != 1 || rows.size() != shape[0] || shape.size() < 2) {
-        throw std::invalid_argument("rows must name one entry of axis 0 each, of at least two axes");
+std::int64_t last_row(const py::array_t<std::int64_t, py::array::c_style>& rows, const std::vector<std::int64_t>& shape,
+                      std::size_t axis) {
+    if (axis >= shape.size() || rows.ndim() != 1 || rows.size() != shape[axis]) {
+        throw std::invalid_argument("rows must name one entry of their axis each");
     }
     const auto [least, most] = std::minmax_element(rows.data(), rows.data() + rows.size());
     if (rows.size() && *least < 0) throw std::invalid_argument("no row " + std::to_string(*least));
@@ -52,16 +54,17 @@ std::int64_t last_row(const py::array_t<std::int64_t, py::array::c_style>& rows,
 
 // Checks that every element lies inside the buffer; the kernels trust what comes out of here.
 Operand checked_operand(const OperandArgument& argument, const py::buffer_info& buffer) {
-    const auto& [_, offset, dtype, shape, strides, rows, gain, gain_axis] = argument;
+    const auto& [_, offset, dtype, shape, strides, rows, gain, gain_axis, gather_axis] = argument;
     Operand operand{static_cast<const char*>(buffer.ptr) + offset, parse_dtype(dtype), shape, strides};
     if (shape.size() != strides.size()) throw std::invalid_argument("an operand's shape and strides differ in length");
     const __int128 bytes = static_cast<__int128>(buffer.size) * buffer.itemsize;
+    const std::int64_t last_gathered = rows ? last_row(*rows, shape, gather_axis) : 0;
     __int128 elements = 1, last = offset;
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
         if (shape[axis] < 0 || strides[axis] < 0) throw std::invalid_argument("negative extent or stride");
         elements *= shape[axis];
-        std::int64_t reach = std::max<std::int64_t>(shape[axis] - 1, 0);
-        if (axis == 0 && rows) reach = last_row(*rows, shape);
+        const std::int64_t reach =
+            rows && axis == gather_axis ? last_gathered : std::max<std::int64_t>(shape[axis] - 1, 0);
         last += static_cast<__int128>(reach) * strides[axis];
         // A stride of 0 repeats elements: then only their number must stay countable.
         if (elements > (strides[axis] > 0 && !rows ? bytes : std::numeric_limits<std::int64_t>::max())) {
@@ -71,7 +74,7 @@ Operand checked_operand(const OperandArgument& argument, const py::buffer_info& 
     if (offset < 0 || (elements > 0 && last + static_cast<__int128>(item_size(operand.dtype)) > bytes)) {
         throw std::invalid_argument("an operand reaches outside its buffer");
     }
-    if (rows) operand.rows = rows->data();
+    if (rows) operand.rows = rows->data(), operand.gather_axis = gather_axis;
     if (gain) {
         if (gain_axis >= shape.size() || gain->ndim() != 1 || gain->size() != shape[gain_axis]) {
             throw std::invalid_argument("gains must have one value per entry of their axis");
@@ -168,6 +171,58 @@ py::array_t<double> py_lagged(const std::vector<OperandArgument>& arguments, std
     return out;
 }
 
+// Checked operands of one side of cross_gram; `depth` is -1 until the first row has told it.
+std::vector<Operand> checked_rows(const std::vector<OperandArgument>& arguments, std::vector<py::buffer_info>& buffers,
+                                  std::int64_t& depth, py::ssize_t& rows) {
+    std::vector<Operand> operands;
+    for (const OperandArgument& argument : arguments) {
+        buffers.push_back(bytes_of(std::get<0>(argument)));
+        operands.push_back(checked_operand(argument, buffers.back()));
+        const std::vector<std::int64_t>& shape = operands.back().shape;
+        if (shape.empty()) throw std::invalid_argument("an operand without axes has no rows");
+        std::int64_t size = 1;
+        for (std::size_t axis = 1; axis < shape.size(); ++axis) size *= shape[axis];
+        if (depth >= 0 && size != depth) throw std::invalid_argument("rows differ in size");
+        depth = size, rows += shape[0];
+    }
+    return operands;
+}
+
+py::tuple py_cross_gram(const std::vector<OperandArgument>& left, const std::vector<OperandArgument>& right,
+                        bool symmetric, unsigned threads) {
+    CrossGramRequest request;
+    request.symmetric = symmetric, request.threads = threads;
+    std::vector<py::buffer_info> buffers;
+    std::int64_t depth = -1;
+    py::ssize_t counts[2] = {};
+    request.left = checked_rows(left, buffers, depth, counts[0]);
+    request.right = checked_rows(right, buffers, depth, counts[1]);
+    request.depth = std::max<std::int64_t>(depth, 0);
+    if (symmetric && counts[0] != counts[1]) throw std::invalid_argument("symmetric, but not the same rows");
+    if (threads == 0) throw std::invalid_argument("no threads");
+    for (const Operand& operand : request.left) {
+        if (is_integer(operand.dtype)) throw std::invalid_argument("integers have no inner products");
+    }
+    for (const Operand& operand : request.right) {
+        if (is_integer(operand.dtype)) throw std::invalid_argument("integers have no inner products");
+    }
+    const auto zeros = [](std::vector<py::ssize_t> shape) {
+        py::array_t<double> out(shape);
+        std::fill_n(out.mutable_data(), out.size(), 0.0);
+        return out;
+    };
+    auto product = zeros({counts[0], counts[1]});
+    auto sum_left = zeros({counts[0]}), sum_right = zeros({counts[1]});
+    auto square_left = zeros({counts[0]}), square_right = zeros({counts[1]});
+    const CrossGramResult result{product.mutable_data(), sum_left.mutable_data(), sum_right.mutable_data(),
+                                 square_left.mutable_data(), square_right.mutable_data()};
+    {
+        const py::gil_scoped_release release;
+        cross_gram(request, result);
+    }
+    return py::make_tuple(product, sum_left, sum_right, square_left, square_right);
+}
+
 }  // namespace
 
 void bind_cpu(py::module_& module) {
@@ -186,6 +241,8 @@ void bind_cpu(py::module_& module) {
     module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"),
                py::arg("difference"), py::arg("whole_histogram"));
     module.def("lagged", &py_lagged, py::arg("operands"), py::arg("axis"), py::arg("lines"), py::arg("lags"));
+    module.def("cross_gram", &py_cross_gram, py::arg("left"), py::arg("right"), py::arg("symmetric"),
+               py::arg("threads"));
     module.def(
         "read",
         [](const py::buffer& buffer, std::size_t begin, std::size_t end) {

@@ -76,8 +76,8 @@ class _Machine:
         self._lock = Lock()
 
     def read(self, slab: Slab) -> None:
-        if slab.unit.rows:  # scattered: to ask for the range around them would read much more than they are
-            return
+        if slab.unit.rows and slab.unit.gather_axis == 0:
+            return  # scattered: to ask for the range around them would read much more than they are
         for model, view in zip(slab.unit.members, slab.views(), strict=True):
             begin, end = view.extent
             for at in range(begin, end, READ):
@@ -116,7 +116,8 @@ class _Machine:
             return found
         statistic = ops.lagged(self._operands(unit), relabelling.axis, relabelling.lines, relabelling.lags)
         self._finish(unit.members, [slot.view for slot in unit.slots if slot.view is not None])
-        return replace(found, lagged=statistic)
+        columns = 1 + relabelling.draws
+        return replace(found, lagged=statistic[:, :columns], opposite=statistic[:, columns:])
 
     def check(self) -> None:
         """Refuses everything computed if a file was written to meanwhile."""
@@ -129,6 +130,7 @@ class _Machine:
             ops.Operand(
                 self._shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides,
                 rows, None if gain is None else self._gain(model, gain), unit.gain_axis,
+                unit.gather_axis,
             )
             for model, view, rows, gain in zip(
                 unit.members, unit.views, unit.rows or none, unit.gains or none, strict=True
