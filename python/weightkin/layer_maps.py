@@ -60,7 +60,7 @@ def layers(
     options = {"null": null, "seed": seed, "experts": experts}
     return record(
         "layers", options, [model.checkpoint.fingerprint() for model in run.models],
-        output=output, resume=resume, units=len(run.units), compute=run.compute, schemas=schemas(len(paths)),
+        output=output, resume=resume, units=len(run.units) * len(paths), compute=run.compute, schemas=schemas(len(paths)),
         collect=run.collect,
     )  # fmt: skip
 

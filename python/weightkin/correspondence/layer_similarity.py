@@ -102,7 +102,7 @@ def _inner_products(
     if len(left[0][1].shape) == 1:
         # Gains vary by a tenth of their mean: their Pearson would show a hundred times the kernel's rounding.
         x, y = (
-            np.stack([shards[side].array(view) for side, view in each]).astype(np.float64) for each in (left, right)
+            np.stack([shards[side].array(view).astype(np.float64) for side, view in each]) for each in (left, right)
         )
         return reference.cross_gram(x, y)
     rows = [_row(shards[side], view) for side, view in left]

@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from ..console import print_json, progress_bar, stdout
-from ..options import Command, with_options
+from ..options import Command, Option, with_options
 from ..running import say_where
 
 
 @click.command(cls=Command, section="Compare models")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="[B]", required=False)
-@click.option("--experts", is_flag=True, help="Routed experts too, by number: most of the bytes of a mixture.")
+@click.option(
+    "--experts", cls=Option, group="Selection", is_flag=True,
+    help="Routed experts too, by number: most of the bytes of a mixture.",
+)  # fmt: skip
 @with_options("output", "resume", "as_json", "null", "seed", "threads", "quiet", "verbose")
 def command(
     a: str,
@@ -29,10 +32,11 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Say which layer of A each layer of B comes from; of one model, how alike its layers are.
+    """Say which layer of A each layer of B comes from.
 
     Every layer is held against every layer, in place and under the null, in attention, MLP, router and norms. Finds layers
-    that were left out, repeated, put in another order, or stacked a second time (depth up-scaling).
+    that were left out, repeated, put in another order, or stacked a second time (depth up-scaling). Given one model, says
+    how alike its own layers are, and whether some are copies of others.
     """
     if resume and output is None:
         raise click.UsageError("--resume needs the folder of the interrupted run: -o DIR")
