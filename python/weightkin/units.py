@@ -59,7 +59,7 @@ class Unit:
         if not self.rows:
             return True
         given = [self.rows[self.members.index(model)] for model in (a, b)]
-        of_a, of_b = (np.arange(self.views[0].shape[0]) if rows is None else rows for rows in given)
+        of_a, of_b = (np.arange(self.views[0].shape[self.gather_axis]) if rows is None else rows for rows in given)
         return np.array_equal(of_a, of_b)
 
     @property
