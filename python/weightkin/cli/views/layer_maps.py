@@ -101,7 +101,7 @@ def _show_groups(console: Console, groups: Sequence[Mapping[str, Any]]) -> None:
     found.add_column("B <- A", overflow="fold")
     for group in groups:
         z = UNDEFINED if group["z"] is None else f"{group['z']:.1f}"
-        said = Text(UNDEFINED, "dim") if group["assignment"] is None else Text(compact(group["runs"]))
+        said = Text(UNDEFINED, "dim") if group["z"] is None else Text(compact(group["runs"]))
         if group["group"] == "norms":
             said.append(" (does not count)", "dim")
         found.add_row(safe(group["group"]), count(group["parameters"]), z, probability(group["p"], False), said)
