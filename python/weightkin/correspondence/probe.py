@@ -48,12 +48,11 @@ def channel_scale(weights: Weights, layer: MlpLayer) -> Floats:
     return scale.astype(np.float32)
 
 
-def answers(
-    weights: Weights, layer: MlpLayer, mlp: MlpViews, x: Floats, threads: int = 1
-) -> npt.NDArray[np.float32]:
+def answers(weights: Weights, layer: MlpLayer, mlp: MlpViews, x: Floats, threads: int = 1) -> npt.NDArray[np.float32]:
     """[m, d]: down(act(gate x + its bias), up x + its bias) + its bias of one MLP for inputs x [m, d]."""
     gate, up = (
-        ops.cross_gram([weights.operand(mlp.views[part])], [ops.operand(x)], threads).product.T + _bias(weights, mlp, part)
+        ops.cross_gram([weights.operand(mlp.views[part])], [ops.operand(x)], threads).product.T
+        + _bias(weights, mlp, part)
         for part in ("gate", "up")
     )
     hidden = layer.activation(gate, up).astype(np.float32)
@@ -115,7 +114,9 @@ def balance(answered: Floats) -> None:
 
 def _scale(x: Floats, out: Floats, axes: tuple[int, ...]) -> None:
     """To norm 1 over `axes`; zeros stay."""
-    square = np.einsum(x, [0, 1, 2, 3], x, [0, 1, 2, 3], [axis for axis in range(4) if axis not in axes], dtype=np.float64)
+    square = np.einsum(
+        x, [0, 1, 2, 3], x, [0, 1, 2, 3], [axis for axis in range(4) if axis not in axes], dtype=np.float64
+    )
     norm = np.sqrt(np.expand_dims(square, axes))
     np.multiply(x, np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0), out=out, casting="same_kind")
 
