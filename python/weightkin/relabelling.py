@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,13 +77,18 @@ def largest_statistic(unit: Unit) -> float:
 
 
 def null_axis(unit: Unit) -> int | None:
-    """Number of the axis that is relabelled. An axis that occurs twice (mtp.eh_proj) would have to turn in both places."""
-    if not unit.is_float or FIXED in unit.axes:
+    """Number of the axis that is relabelled."""
+    return exchangeable_axis(unit.axes, unit.views[0].shape) if unit.is_float else None
+
+
+def exchangeable_axis(axes: Sequence[str], shape: Sequence[int]) -> int | None:
+    """The same of a tensor. An axis that occurs twice (mtp.eh_proj) would have to turn in both places."""
+    if FIXED in axes:
         return None
     for name in EXCHANGEABLE:
-        if unit.axes.count(name) == 1:
-            axis = unit.axes.index(name)
-            return axis if unit.views[0].shape[axis] > 1 else None
-        if unit.axes.count(name) > 1:
+        if axes.count(name) == 1:
+            axis = axes.index(name)
+            return axis if shape[axis] > 1 else None
+        if axes.count(name) > 1:
             return None
     return None

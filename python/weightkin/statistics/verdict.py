@@ -23,6 +23,10 @@ Z_NORMS = 8.0
 Z_EMBEDDINGS = 10.0
 """Of token embeddings alone, whose nulls have heavy tails because independent models share token statistics."""
 
+Z_LAYER_MATCH = 8.0
+"""Of the best layer of A for a layer of B, among the best of every draw. The best of L has a long upper tail: 8 deviations
+of the best of 48 normal scores is a score of 5.6, which 48 x 48 of them exceed once in 40,000 pairs of models."""
+
 PEARSON = 0.01
 """Pooled Pearson that is worth a word. With 1e11 parameters any trifle is significant: this asks for an effect."""
 
