@@ -140,6 +140,10 @@ def _indices(values: Any) -> Indices:
 def _mlp(values: Any) -> Mlp:
     component, layer, kind, expert = values
     numbers = [layer] if expert is None else [layer, expert]
-    if not isinstance(component, str) or not isinstance(kind, str) or any(type(number) is not int for number in numbers):
+    if (
+        not isinstance(component, str)
+        or not isinstance(kind, str)
+        or any(type(number) is not int for number in numbers)
+    ):
         raise ValueError("an MLP is not a component, a layer, a kind and an expert")
     return Mlp(component, layer, kind, expert)
