@@ -2,148 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import ops
 from ..errors import PlanError
 from ..schema import Model
 from ..statistics.matching import permutation_score
-from ..statistics.null import generator, rank_p, z_score
+from ..statistics.null import generator
 from ..statistics.verdict import PEARSON, Z_EXPERT
 from .alignment import Indices, Mlp, MlpMatch
-from .mlps import MlpLayer, MlpViews, Place, Weights, mlp_layers
+from .descriptors import OnBytes, Side, router_rows
+from .layer_match import Array, By, LayerMatch
+from .mlps import MlpLayer
 from .neurons import NeuronMatch, match_neurons, neurons_fit
-from .orbit import Floats, Orbit, lag_scores
-from .probe import probe, read_rows
+from .orbit import Orbit, lag_scores
 
-Array = npt.NDArray[np.float64]
-By = Literal["probe", "router", "weights"]
-OnBytes = Callable[[int], None]
-
-SAMPLED_NEURONS = 16
-"""Of each expert, where experts are matched by their weights in place."""
 BASELINE_PAIRS, BASELINE_LAGS, MOST_LAGS = 8, 4, 16
 """Pairs of a layer whose neurons are also searched in relabelled copies, and how many copies each; more if pairs are few."""
 NEURON_MEMORY = 384 << 20
 """Bytes of float32 copies that searches for neurons may hold together."""
-
-
-@dataclass(frozen=True)
-class LayerMatch:
-    """One layer of B against one of A. Index b runs over `b`, a over `a`; every statistic begins with the observed one,
-    followed by those of the m - 1 relabellings of B."""
-
-    component: str
-    layer_a: int
-    layer_b: int
-    by: By
-    a: tuple[MlpViews, ...]
-    b: tuple[MlpViews, ...]
-    routed: tuple[int, int]
-    """Routed experts in `a` and in `b`; they come first."""
-    scores: Array
-    """[A, B]: correlation of descriptors."""
-    statistic: Array
-    """[m]: sum over b of the best score."""
-    best: Array
-    """[m, B]: of b with any a."""
-    deviation: Array
-    """[B]: standard deviation of a single score of b over all a and all relabelled copies."""
-    assignment: Indices
-    """[B]: the a that b is, -1 where nothing stands out."""
-    router: Array | None
-    """[m]: agreement of router rows through the assignment, which is searched for anew in every copy."""
-    router_scores: Array | None
-    """[A, B] of routed experts."""
-    router_z: float
-    """Hoeffding's z of the observed assignment: the router took no part in choosing it, unless `by` says so."""
-    neurons: Mapping[int, NeuronMatch] = field(default_factory=dict)
-    """By b."""
-    not_searched: str | None = None
-    """Why neurons were not searched for."""
-
-    @property
-    def z(self) -> float:
-        return float(z_score(self.statistic))
-
-    @property
-    def p(self) -> float:
-        return float(rank_p(self.statistic))
-
-    @property
-    def matched(self) -> Indices:
-        """The b that have a counterpart."""
-        return np.flatnonzero(self.assignment >= 0)
-
-    @property
-    def background(self) -> float:
-        """Mean score of pairs that were not matched."""
-        others = np.ones(self.scores.shape, bool)
-        others[self.assignment[self.matched], self.matched] = False
-        return float(self.scores[others].mean()) if others.any() else float("nan")
-
-    @property
-    def baseline(self) -> tuple[float, float]:
-        """Mean and deviation of the neurons' scores in relabelled copies; NaN where there are none."""
-        draws = np.concatenate([np.empty(0), *(one.scores[1:] for one in self.neurons.values())])
-        return (float(draws.mean()), float(draws.std(ddof=1))) if draws.size > 1 else (float("nan"), float("nan"))
-
-    def neuron_z(self, neurons: Iterable[NeuronMatch] | None = None) -> float:
-        """Of the mean score of `neurons` (default: all), in deviations of a single pair: they may depend on each other."""
-        chosen = [one.scores[0] for one in (self.neurons.values() if neurons is None else neurons)]
-        mean, deviation = self.baseline
-        return float((np.mean(chosen) - mean) / deviation) if chosen and deviation > 0 else float("nan")
-
-
-class Side:
-    """One model: its weights and the layers that have MLPs."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.weights = Weights(model)
-        self.layers = mlp_layers(model)
-
-    def descriptors(self, place: Place, by: By, seed: int, threads: int, on_bytes: OnBytes) -> tuple[MlpLayer, Floats]:
-        """The MLPs that take part and their descriptors [E, m, K]."""
-        layer = self.layers[place]
-        orbit = Orbit.of(layer.width)
-        if by == "probe":
-            return layer, probe(self.weights, layer, orbit, seed, threads, on_bytes)
-        routed = MlpLayer(*place, layer.mlps[: layer.routed], layer.router, layer.activation)
-        if by == "router":
-            return routed, router_rows(self.weights, layer, orbit)
-        fewest = min((mlp.neurons for mlp in routed.mlps), default=0)
-        # The same for both models, as long as their experts are of one width.
-        neurons = np.sort(generator(seed, "neurons", fewest).permutation(fewest)[:SAMPLED_NEURONS])
-        rows = read_rows(self.weights, routed.mlps, neurons)
-        on_bytes(rows.nbytes)
-        return routed, unit_rows(orbit, rows)
-
-
-def router_rows(weights: Weights, layer: MlpLayer, orbit: Orbit) -> Floats:
-    """[E, m, step]: balanced router rows."""
-    assert layer.router is not None
-    return unit_rows(orbit, weights.array(layer.router)[:, None, :])
-
-
-def unit_rows(orbit: Orbit, rows: Floats) -> Floats:
-    """[E, n, d] -> [E, m, n * step]: channels centred and of norm 1 over the experts, then experts of norm 1.
-
-    Centred, because a softmax over experts does not see what all its rows share.
-    """
-    rows = rows - rows.mean(axis=0) if len(rows) > 1 else rows
-    norm = np.sqrt(np.square(rows).sum(axis=(0, 1)))
-    rows = rows * np.divide(1, norm, out=np.zeros_like(norm), where=norm > 0)
-    norm = np.sqrt(np.square(rows).sum(axis=(1, 2), keepdims=True))
-    rows = rows * np.divide(1, norm, out=np.zeros_like(norm), where=norm > 0)
-    blocks = orbit.blocks(rows).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(blocks.reshape(len(rows), orbit.size, -1))
 
 
 def check_widths(a: Side, b: Side, pairs: Sequence[tuple[str, int, int]]) -> None:
@@ -179,7 +60,7 @@ def match_layer(
     assigned = ops.assign(lags, threads)
     found = LayerMatch(
         component, layer_a, layer_b, by, left.mlps, right.mlps, (left.routed, right.routed), lags[0], best.sum(axis=1),
-        best, deviation, _assignment(lags, assigned[0], best, deviation), *_router(a, b, found_routers(left, right), assigned),
+        best, deviation, _assignment(lags, assigned[0], best, deviation), *_router(a, b, _both_routers(left, right), assigned),
     )  # fmt: skip
     return _with_neurons(found, a, b, neurons, seed, threads)
 
@@ -194,7 +75,7 @@ def _assignment(lags: Array, assigned: Indices, best: Array, deviation: Array) -
     return np.where(one_to_one, assigned, np.where(many_to_one, parent, -1))
 
 
-def found_routers(left: MlpLayer, right: MlpLayer) -> tuple[MlpLayer, MlpLayer] | None:
+def _both_routers(left: MlpLayer, right: MlpLayer) -> tuple[MlpLayer, MlpLayer] | None:
     """The two layers, if both have a router of several experts."""
     both = left.router is not None and right.router is not None and min(left.routed, right.routed) > 1
     return (left, right) if both else None
@@ -218,8 +99,6 @@ def _router(
 
 def _with_neurons(found: LayerMatch, a: Side, b: Side, which: str, seed: int, threads: int) -> LayerMatch:
     """Adds the neurons of matched pairs ("all": of the best pairs, where nothing stands out)."""
-    from dataclasses import replace
-
     parents = found.scores.argmax(axis=0) if which == "all" else found.assignment
     partners = np.where(found.assignment >= 0, found.assignment, parents)
     chosen = [] if which == "none" else [

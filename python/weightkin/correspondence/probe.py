@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import ops
 from ..statistics.null import generator
-from .mlps import PARTS, MlpLayer, MlpViews, Weights
+from .mlps import MlpLayer, MlpViews, Weights
 from .orbit import Floats, Orbit
 
 ROWS = 64
@@ -101,31 +101,19 @@ def balance(answered: Floats) -> None:
     experts centred and to norm 1. A channel is the same one for every input: entry t holds it t blocks further back.
     """
     size = answered.shape[1]
-    _scale(answered, answered, (1, 2, 3))
+    _scale(answered, "e")
     for by in range(size):
         answered[:, by] = np.roll(answered[:, by], by, axis=1)
     answered -= answered.mean(axis=(0, 1), keepdims=True, dtype=np.float64).astype(np.float32)
-    _scale(answered, answered, (0, 1))
+    _scale(answered, "is")
     for by in range(size):
         answered[:, by] = np.roll(answered[:, by], -by, axis=1)
     answered -= answered.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
-    _scale(answered, answered, (1, 2, 3))
+    _scale(answered, "e")
 
 
-def _scale(x: Floats, out: Floats, axes: tuple[int, ...]) -> None:
-    """To norm 1 over `axes`; zeros stay."""
-    square = np.einsum(
-        x, [0, 1, 2, 3], x, [0, 1, 2, 3], [axis for axis in range(4) if axis not in axes], dtype=np.float64
-    )
-    norm = np.sqrt(np.expand_dims(square, axes))
-    np.multiply(x, np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0), out=out, casting="same_kind")
-
-
-def read_rows(weights: Weights, mlps: Sequence[MlpViews], neurons: npt.NDArray[np.int64]) -> Floats:
-    """[E, 3n, d]: some neurons' rows of gate and up and columns of down."""
-    rows = []
-    for mlp in mlps:
-        parts = [weights.raw(mlp.views[part]) for part in PARTS]
-        picked = [parts[0][neurons], parts[1][neurons], parts[2][:, neurons].T]
-        rows.append(np.concatenate([part.astype(np.float32) for part in picked]))
-    return np.stack(rows)
+def _scale(x: Floats, axes: str) -> None:
+    """In place, to norm 1 over the axes that `axes` lacks, of "etis"; zeros stay."""
+    square = np.einsum(f"etis,etis->{axes}", x, x, dtype=np.float64, casting="same_kind")
+    norm = np.sqrt(np.expand_dims(square, [at for at, name in enumerate("etis") if name not in axes]))
+    x *= np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0).astype(np.float32)
