@@ -70,8 +70,8 @@ def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, search: Search) 
     sweep(plan)
     if way.name == "none":
         return plan, said | {"why": way.why}
-    known, evidence = Alignment(), dict[str, Any]()
-    reasons: list[str] = []
+    known, evidence, reasons = Alignment(), dict[str, Any](), list[str]()
+    said["kinds"] = []
     for stage, kinds in enumerate(STAGES):
         found = gaps(numbers("compare", plan, collect(plan, journal)))
         wanted = {(component, kind) for component, kind in found.wanted if kind in kinds}
@@ -86,10 +86,12 @@ def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, search: Search) 
         before, known = known, from_json(stored["alignment"])
         evidence = _merged(evidence, stored["evidence"])
         said["searched"] = True
+        said["kinds"] += [kind for kind in kinds if any(kind == one for _, one in wanted)]
         if to_json(known) != to_json(before):
             plan = realign(plan, known)
             sweep(plan)
-    return plan, said | {"why": "; ".join(reasons)} | evidence
+    why = "; ".join(reasons) or "everything matches in place"
+    return plan, said | {"why": why} | evidence
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
