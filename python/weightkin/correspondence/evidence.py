@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..schema import Model
-from .alignment import Alignment, HeadMatch, Mlp, MlpMatch
+from .alignment import Alignment, HeadMatch, Indices, Mlp, MlpMatch
 from .arrangement import arrangement
 from .layer_match import LayerMatch
 from .layer_units import depth
 from .search import Found, applied_mlps, confirmed
 
 Record = dict[str, Any]
+
+IN_ORDER = 0.1
+"""Share of neurons that may go back and be called in order: a few similar ones change places by chance."""
 
 
 def describe(found: Found) -> dict[str, Any]:
@@ -101,9 +104,18 @@ def _assigned(
         "experts_a": len(list(routed_a)), "experts_b": len(assignment), "mlps": len(matches),
         "moved": sum(match.mlp[2:] != mlp[2:] for mlp, match in matches.items()),
         "neurons_moved": sum(match.neurons is not None for match in matches.values()),
+        "neurons_reordered": sum(_reordered(match.neurons) for match in matches.values()),
         "from_dense": sum(mlp.expert is not None and match.mlp.expert is None for mlp, match in matches.items()),
         "identity_fraction": float(np.mean([match.mlp[2:] == mlp[2:] for mlp, match in matches.items()])),
     }  # fmt: skip
+
+
+def _reordered(neurons: Indices | None) -> bool:
+    """Whether neurons are in another order, not merely fewer: in a random order half of them go back."""
+    if neurons is None:
+        return False
+    steps = np.diff(neurons[neurons >= 0])
+    return bool(steps.size and np.mean(steps < 0) > IN_ORDER)
 
 
 def _routed(model: Model, component: str, layer: int) -> list[int]:

@@ -76,7 +76,7 @@ def how(entry: Record, words: Mapping[str, str]) -> list[str]:
 def _reordered(one: Record) -> bool:
     """Whether experts or neurons of a layer are in another order: not merely fewer, or copies of a dense parent."""
     matched = [number for number in one["assignment"] if number >= 0]
-    return bool(one["neurons_moved"]) or matched != sorted(matched)
+    return bool(one["neurons_reordered"]) or matched != sorted(matched)
 
 
 def _transplanted(entry: Record, component: str) -> bool:
@@ -102,9 +102,9 @@ def sentences(entry: Record) -> Iterator[str]:
         yield "No alignment was searched: everything matches in place."
         return
     else:
-        missed = [SEARCHED[kind] for kind in record["kinds"] if not entry.get(kind)]
+        missed = [SEARCHED[kind] for kind in record["kinds"] if not maps[kind]]
         if missed:
-            yield f"A search for {_listed(missed)} that correspond found nothing significant."
+            yield f"A search among {_listed(missed)} found nothing significant that is not in place already."
     for one in maps["layers"]:
         yield _layers(one)
     for component in dict.fromkeys(one["component"] for one in maps["experts"]):
@@ -128,15 +128,19 @@ def _layers(one: Record) -> str:
 
 def _experts(found: Sequence[Record]) -> str:
     mlps, moved = sum(one["mlps"] for one in found), sum(one["moved"] for one in found)
-    neurons, dense = (sum(one[key] for one in found) for key in ("neurons_moved", "from_dense"))
+    neurons, reordered, dense = (
+        sum(one[key] for one in found) for key in ("neurons_moved", "neurons_reordered", "from_dense")
+    )
     text = f"In {len(found)} layers {mlps} experts and other MLPs of B match one of A{_sure(found)}"
     parts = []
     if dense:
         parts.append(f"{dense} of them a dense or shared one")
     if moved > dense:
         parts.append(f"{moved - dense} of them one of another number")
-    if neurons:
-        parts.append(f"{neurons} with their neurons in another order or number")
+    if reordered:
+        parts.append(f"{reordered} with their neurons in another order")
+    if neurons > reordered:
+        parts.append(f"{neurons - reordered} by some of their neurons, in their order")
     return f"{text}: {', '.join(parts)}." if parts else f"{text}."
 
 
