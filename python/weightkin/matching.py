@@ -124,7 +124,8 @@ class _Run:
                 untested.append((pair.component, pair.layer_b, reason))
         if not pairs:
             names = " and ".join(side.model.checkpoint.name for side in (self.a, self.b))
-            raise PlanError(f"{names}: no experts or other MLPs can be matched: {untested[0][2]}")
+            reasons = [reason for _, _, reason in untested]
+            raise PlanError(f"{names}: no experts or other MLPs can be matched: {max(reasons, key=reasons.count)}")
         return Choice(pairs, untested)
 
     def collect(self, journal: Journal, write: Write) -> dict[str, Any]:
