@@ -1,15 +1,8 @@
-"""Verdicts on small models that were really trained, with a lineage that is known.
-
-Training takes two minutes on two free cores. The environment variable WEIGHTKIN_ZOO may name a ready zoo instead
-(python -m weightkin.bench.make_zoo).
-"""
+"""Verdicts on small models that were really trained, with a lineage that is known."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -20,23 +13,6 @@ from weightkin.bench.zoo.calibration import calibrate
 from weightkin.bench.zoo.evaluate import Judged, auc_by_relation, judge_zoo
 from weightkin.bench.zoo.lineage import PAIRS
 from weightkin.bench.zoo.members import MEMBERS
-
-ONLY = ("twin", "sft", "cpt", "upscaled", "pruned", "regrown", "transplant", "vlm_b", "vlm_c")
-
-
-@pytest.fixture(scope="session")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a zoo."""
-    ready = os.environ.get("WEIGHTKIN_ZOO")
-    if ready:
-        return Path(ready)
-    folder = tmp_path_factory.mktemp("zoos") / "zoo"
-    command = [sys.executable, "-m", "weightkin.bench.make_zoo", "--quick", "--out", str(folder), "--only", *ONLY]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
-
 
 @pytest.fixture(scope="session")
 def judged(zoo: Path) -> dict[tuple[str, str], Judged]:

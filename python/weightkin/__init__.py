@@ -1,6 +1,6 @@
 """weightkin: does one large language model come from another?
 
-`compare`, `matrix`, `claims` and `load` return `Results`; what reads weights is imported when it is first used.
+`compare`, `matrix`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from .errors import CheckpointError, PlanError, ResultsError, WeightkinError
 if TYPE_CHECKING:
     from .comparison import compare, matrix
     from .inspection import inspect
+    from .matching import experts
     from .published import claims
     from .results import Results, load
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "claims", "compare", "inspect", "load",
-    "matrix",
+    "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "claims", "compare", "experts",
+    "inspect", "load", "matrix",
 ]  # fmt: skip
 
 _HOMES = {
     "compare": "comparison", "matrix": "comparison", "claims": "published", "inspect": "inspection",
+    "experts": "matching",
     "Results": "results", "load": "results",
 }  # fmt: skip
 
