@@ -142,5 +142,5 @@ def test_on_the_command_line(pair: Pair, tmp_path: Path) -> None:
     assert missing.exit_code == 1 and "cannot be read" in missing.output
     file = tmp_path / "alignment.json"
     file.write_text(json.dumps(to_json(truth)))
-    given = json.loads(run(*folders, "--align", file, "--json").output)
+    given = json.loads(run(*folders, "--align", file, "--json").stdout)
     assert given["verdict"]["how"] == ["permuted"] and given["alignment"]["mode"] == "file"
