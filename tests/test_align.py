@@ -117,6 +117,29 @@ def test_resumed_runs_do_not_search_again(pair: Pair, tmp_path: Path, monkeypatc
     check_equal(output, whole.folder)
 
 
+def test_a_search_goes_on_after_the_layers_that_are_done(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b, _ = shuffled(model(0), 5)
+    folders = pair(model(0), b)
+    whole = compare(*folders, output=tmp_path / "whole")
+    match_layer, searched = search.match_layer, list[int]()
+
+    def once_more(*arguments: Any, **options: Any) -> Any:
+        if len(searched) == 2:
+            searched.clear()
+            raise Stop
+        searched.append(arguments[2][2])
+        return match_layer(*arguments, **options)
+
+    monkeypatch.setattr(search, "match_layer", once_more)
+    with pytest.raises(Stop):
+        compare(*folders, output=tmp_path / "results")
+    compare(*folders, output=tmp_path / "results", resume=True)
+    assert searched == [2] and whole.folder is not None
+    check_equal(tmp_path / "results", whole.folder)
+
+
 def test_without_a_null_nothing_is_searched(pair: Pair) -> None:
     results = compare(*pair(model(0), model(1)), null=0)
     assert results.summary["alignment"]["mode"] == "none"

@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import _core, aligning, engine
 from .checkpoint import open_checkpoint
-from .correspondence.alignment import Alignment
 from .errors import PlanError
 from .ops import MAX_MODELS
 from .plan import Plan, make_plan
@@ -137,10 +137,11 @@ class _Work:
             relabellings.extend(plan)
             self._sweep(plan, journal, relabellings)
 
+        search = partial(aligning.search, seed=self.seed, threads=self.threads, draws=self.null, progress=self.progress)
         if way is None:
             sweep(self.plan)
         else:
-            self.alignment = aligning.align(self.plan, way, journal, sweep, self._search)
+            self.alignment = aligning.align(self.plan, way, journal, sweep, search)
 
     def throughput(self) -> dict[str, float]:
         """Of comparing in this run, without what an earlier one had done."""
@@ -163,13 +164,3 @@ class _Work:
             journal.append(unit.index, pack(sweep))
         self._bytes += done - before
         self._seconds += time.perf_counter() - start
-
-    def _search(self, plan: Plan, wanted: set[tuple[str, str]], known: Alignment) -> tuple[Alignment, dict[str, Any]]:
-        from .correspondence.evidence import describe  # slow to import
-        from .correspondence.search import find_alignment
-
-        found = find_alignment(
-            *plan.models, seed=self.seed, threads=self.threads, draws=self.null, progress=self.progress, wanted=wanted,
-            start=known,
-        )  # fmt: skip
-        return found.alignment, describe(found)

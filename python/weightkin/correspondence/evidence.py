@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ IN_ORDER = 0.1
 """Share of neurons that may go back and be called in order: a few similar ones change places by chance."""
 
 
-def describe(found: Found) -> dict[str, Any]:
-    """What a search found, whether it had to be applied or is in place."""
+def describe(found: Found, experts: Sequence[Record]) -> Record:
+    """What a search found, whether it had to be applied or is in place. `experts`: of `describe_layer`."""
     alignment = found.alignment
     return {
         "layers": {
@@ -33,7 +33,7 @@ def describe(found: Found) -> dict[str, Any]:
             for component, one in found.layers.items()
             if one.arrangement != "none"
         },
-        "experts": [_mlps(match) for match in found.mlps if len(match.matched)],
+        "experts": [one for one in experts if one["mlps"]],
         "heads": [
             _heads(component, one.layer_a, layer_b, one.match) | {
                 "applied": (component, layer_b) in alignment.heads,
@@ -46,7 +46,7 @@ def describe(found: Found) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe_given(alignment: Alignment, a: Model, b: Model) -> dict[str, Any]:
+def describe_given(alignment: Alignment, a: Model, b: Model) -> Record:
     """The same of an alignment that was given: nothing is known of how sure it is."""
     unknown = {"applied": True, "z": None, "p": None, "draws": 0}
     layers = {}
@@ -79,12 +79,15 @@ def _heads(component: str, layer_a: int, layer_b: int, match: HeadMatch) -> Reco
     }  # fmt: skip
 
 
-def _mlps(match: LayerMatch) -> Record:
+def describe_layer(match: LayerMatch) -> Record:
+    """The MLPs of one layer."""
     applied, matched = applied_mlps(match), children(match)
     pairs = {match.b[at].mlp: MlpMatch(match.a[match.assignment[at]].mlp, None) for at in matched}
     neurons = [match.neurons[at] for at in matched if at in match.neurons and confirmed(match, match.neurons[at])]
     routed = [[one.mlp.expert for one in side if one.mlp.expert is not None] for side in (match.a, match.b)]
     record = _assigned((match.component, match.layer_a, match.layer_b), pairs | applied, *routed)
+    if not matched:
+        return record
     return record | {
         "applied": bool(applied), "z": match.z, "p": match.p, "draws": len(match.statistic) - 1,
         "matched": float(match.scores[match.assignment[matched], matched].mean()), "background": match.background,
@@ -106,7 +109,7 @@ def _assigned(
         "neurons_moved": sum(match.neurons is not None for match in matches.values()),
         "neurons_reordered": sum(_reordered(match.neurons) for match in matches.values()),
         "from_dense": sum(mlp.expert is not None and match.mlp.expert is None for mlp, match in matches.items()),
-        "identity_fraction": float(np.mean([match.mlp[2:] == mlp[2:] for mlp, match in matches.items()])),
+        "identity_fraction": sum(match.mlp[2:] == mlp[2:] for mlp, match in matches.items()) / max(len(matches), 1),
     }  # fmt: skip
 
 

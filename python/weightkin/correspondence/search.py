@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -38,6 +39,8 @@ SIBLING = 0.5
 Wanted = Collection[tuple[str, str]]
 """Component and kind."""
 Progress = Callable[[str, int, int], None]
+Remember = Callable[[int, Callable[[], LayerMatch]], Mapping[Mlp, MlpMatch]]
+"""From a number of a pair of layers and its search: what of its matches is needed. A caller that has it need not search."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,12 @@ def find_alignment(
     progress: Progress = lambda *_: None,
     wanted: Wanted | None = None,
     start: Alignment | None = None,
+    remember: Remember | None = None,
 ) -> Found:
     """Everything significant that is not in place. `wanted` (default: all) and what is known already, `start`.
 
-    Of layers and heads `draws` copies are searched besides the original; of experts, as many as experts.py says.
+    With `remember`, the result's `mlps` hold nothing. Of layers and heads `draws` copies are searched besides the original;
+    of experts, as many as experts.py says.
     """
     components = {slot.address.component for model in (a, b) for slot in model.slots}
     wanted = {(component, kind) for component in components for kind in KINDS} if wanted is None else set(wanted)
@@ -75,7 +80,7 @@ def find_alignment(
         progress("searching layers", 0, 0)
         found = _layers(found, a, b, _components(wanted, "layers"), seed, draws, threads)
     if _components(wanted, "experts"):
-        found = _experts(found, a, b, _components(wanted, "experts"), seed, threads, progress)
+        found = _experts(found, a, b, _components(wanted, "experts"), seed, threads, progress, remember)
     if _components(wanted, "heads"):
         progress("searching heads", 0, 0)
         pairs = _pairs(found.alignment, a, b, _components(wanted, "heads"))
@@ -115,7 +120,14 @@ def _layers(found: Found, a: Model, b: Model, components: set[str], seed: int, d
 
 
 def _experts(
-    found: Found, a: Model, b: Model, components: set[str], seed: int, threads: int, progress: Progress
+    found: Found,
+    a: Model,
+    b: Model,
+    components: set[str],
+    seed: int,
+    threads: int,
+    progress: Progress,
+    remember: Remember | None,
 ) -> Found:
     try:
         sides = Side(a), Side(b)
@@ -131,7 +143,11 @@ def _experts(
         for component, layer_a, layer_b in pairs
         for side, place in zip(sides, ((component, layer_a), (component, layer_b)), strict=True)
     )
-    done = 0
+    done, matches = 0, list[LayerMatch]()
+
+    def keep(_: int, run: Callable[[], LayerMatch]) -> Mapping[Mlp, MlpMatch]:
+        matches.append(run())
+        return applied_mlps(matches[-1])
 
     def on_bytes(count: int) -> None:
         nonlocal done
@@ -139,11 +155,13 @@ def _experts(
         progress("searching experts", done, total)
 
     progress("searching experts", 0, total)
-    matches = tuple(match_layer(*sides, pair, seed=seed, threads=threads, on_bytes=on_bytes) for pair in pairs)
+    mlps: dict[Mlp, MlpMatch] = {}
+    for number, pair in enumerate(pairs):
+        run = partial(match_layer, *sides, pair, seed=seed, threads=threads, on_bytes=on_bytes)
+        mlps |= (remember or keep)(number, run)
     for side in sides:
         side.weights.check()
-    mlps = {b: a for match in matches for b, a in applied_mlps(match).items()}
-    return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=matches)
+    return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=tuple(matches))
 
 
 def children(match: LayerMatch) -> list[int]:
