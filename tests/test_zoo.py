@@ -14,6 +14,7 @@ from weightkin.bench.zoo.evaluate import Judged, auc_by_relation, judge_zoo
 from weightkin.bench.zoo.lineage import PAIRS
 from weightkin.bench.zoo.members import MEMBERS
 
+
 @pytest.fixture(scope="session")
 def judged(zoo: Path) -> dict[tuple[str, str], Judged]:
     """Every pair of its truth.json."""
