@@ -32,7 +32,6 @@ def moe(
     experts: int = EXPERTS,
     neurons: int = NEURONS,
     hidden: int = HIDDEN,
-    shared: bool = True,
 ) -> State:
     """A glm4_moe whose first layer is dense."""
     random = np.random.default_rng(seed)
