@@ -30,8 +30,9 @@ LAYERS = pa.schema(
 )  # fmt: skip
 """One row per pair of layers. `statistic`: sum over B's MLPs of their best score, observed and in every relabelled copy.
 
-`p` is a rank, `p_adjusted` by Benjamini and Hochberg over the rows. `matched`, `background`: mean score of matched pairs and of all others. `router_z`: of router rows through the assignment,
-against copies whose assignment was searched for anew; `router_z_hoeffding`: of the observed assignment among permutations.
+`p` is a rank, `p_adjusted` by Benjamini and Hochberg over the rows. `matched`, `background`: mean score of matched pairs
+and of all others. `router_z`: of router rows through the assignment, against copies whose assignment was searched for
+anew; `router_z_hoeffding`: of the observed assignment among permutations.
 `neuron_z`: of up and down through permutations found on gate, against searches in relabelled copies, in deviations of a
 single pair. `neuron_pearson`: mean of up's and down's, `pearson`: of whole experts, both through those permutations.
 """
