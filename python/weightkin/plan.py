@@ -142,14 +142,20 @@ def _gains_of(
 
 
 def _vocabularies(models: Sequence[Model]) -> dict[tuple[int, int], Vocabulary]:
-    """Of each pair of models with a tokenizer each, unless the two give every token the same id."""
-    ids = [token_ids(model.checkpoint) for model in models]
+    """Of each pair of models with a tokenizer each, unless the two give every token the same id: tokens with embeddings."""
+    ids, rows = [token_ids(model.checkpoint) for model in models], [_embedded(model) for model in models]
     out = {}
     for a, b in combinations(range(len(models)), 2):
         left, right = ids[a], ids[b]
         if left is not None and right is not None and left != right:
-            out[a, b] = match_tokens(left, right)
+            out[a, b] = match_tokens(left, right).within(rows[a], rows[b])
     return out
+
+
+def _embedded(model: Model) -> int:
+    """How many tokens have a row in some embedding."""
+    slots = (slot for slot in model.slots if slot.address.role in VOCABULARY_ROLES)
+    return max((slot.view.shape[0] for slot in slots if slot.view is not None and slot.view.shape), default=0)
 
 
 def _by_token(
