@@ -32,7 +32,6 @@ def moe(
     experts: int = EXPERTS,
     neurons: int = NEURONS,
     hidden: int = HIDDEN,
-    shared: bool = True,
 ) -> State:
     """A glm4_moe whose first layer is dense."""
     random = np.random.default_rng(seed)
@@ -45,8 +44,7 @@ def moe(
         state[f"{stem}.gate.weight"] = random.standard_normal((experts, hidden))
         for expert in range(experts):
             state |= mlp(random, f"{stem}.experts.{expert}", neurons, hidden)
-        if shared:
-            state |= mlp(random, f"{stem}.shared_experts", neurons, hidden)
+        state |= mlp(random, f"{stem}.shared_experts", neurons, hidden)
     return state
 
 

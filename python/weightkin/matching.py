@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow as pa
 
 from . import _core
 from .comparison import Progress, open_models, usable_cores
@@ -17,7 +18,7 @@ from .correspondence.experts import match_layer, unsearchable
 from .correspondence.layer_choice import Choice, LayerPair, Layers, choose_layers
 from .correspondence.layer_match import By
 from .errors import PlanError, ResultsError
-from .results.experts import SCHEMAS, pack, table, unpack
+from .results.experts import SCHEMAS, pack, unpack
 from .results.experts_summary import summarise
 from .results.folder import Results, atomic
 from .results.journal import Journal
@@ -137,7 +138,8 @@ class _Run:
             rows = unpack(journal[number])
             rows["layers"][0]["p_adjusted"] = float(adjusted)
             for name, schema in SCHEMAS.items():
-                write[name](table(rows.pop(name) if name != "layers" else rows[name], schema))
+                held = rows[name] if name == "layers" else rows.pop(name)
+                write[name](pa.Table.from_pylist(held, schema))
             found.append(rows)
         models = [self.a.model, self.b.model]
         names = [model.checkpoint.name for model in models]

@@ -30,8 +30,9 @@ LAYERS = pa.schema(
 )  # fmt: skip
 """One row per pair of layers. `statistic`: sum over B's MLPs of their best score, observed and in every relabelled copy.
 
-`p` is a rank, `p_adjusted` by Benjamini and Hochberg over the rows. `matched`, `background`: mean score of matched pairs and of all others. `router_z`: of router rows through the assignment,
-against copies whose assignment was searched for anew; `router_z_hoeffding`: of the observed assignment among permutations.
+`p` is a rank, `p_adjusted` by Benjamini and Hochberg over the rows. `matched`, `background`: mean score of matched pairs
+and of all others. `router_z`: of router rows through the assignment, against copies whose assignment was searched for
+anew; `router_z_hoeffding`: of the observed assignment among permutations.
 `neuron_z`: of up and down through permutations found on gate, against searches in relabelled copies, in deviations of a
 single pair. `neuron_pearson`: mean of up's and down's, `pearson`: of whole experts, both through those permutations.
 """
@@ -64,8 +65,8 @@ SCHEMAS = {"layers": LAYERS, "experts": EXPERTS, "neurons": NEURONS}
 def pack(match: LayerMatch, pair: LayerPair) -> bytes:
     """The rows of one layer pair, as the journal keeps them."""
     return json.dumps({
-        "layers": [_layer_row(match, pair)],
-        "experts": [_expert_row(match, at) for at in range(len(match.b))],
+        "layers": [_without_nans(_layer_row(match, pair))],
+        "experts": [_without_nans(_expert_row(match, at)) for at in range(len(match.b))],
         "neurons": [_neuron_row(match, at) for at in match.neurons],
         "assignment": _assignment(match),
     }).encode()  # fmt: skip
@@ -108,7 +109,7 @@ def _layer_row(match: LayerMatch, pair: LayerPair) -> dict[str, Any]:
         "matched_experts": len(experts), "parents": len(parents), "pattern": pattern(match),
         "identity_fraction": float(sum(experts) / routed_b) if routed_b else None,
         "matched": float(match.scores[match.assignment[matched], matched].mean()) if len(matched) else None,
-        "background": None if np.isnan(match.background) else match.background, "z": match.z, "p": match.p, "draws": len(match.statistic) - 1,
+        "background": match.background, "z": match.z, "p": match.p, "draws": len(match.statistic) - 1,
         "router_z": float(z_score(match.router)) if match.router is not None else None,
         "router_p": float(rank_p(match.router)) if match.router is not None else None,
         "router_z_hoeffding": match.router_z if known else None,
@@ -197,7 +198,5 @@ def _neuron_row(match: LayerMatch, at: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Missing columns and NaN as null."""
-    clean = [{name: None if value != value else value for name, value in row.items()} for row in rows]
-    return pa.Table.from_pylist(clean, schema)
+def _without_nans(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if value != value else value for name, value in row.items()}
