@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from weightkin import CheckpointError, compare, engine, units
 from weightkin.comparison import open_models
 from weightkin.engine import slabs_of
 from weightkin.plan import make_plan
+from weightkin.relabelling import Relabellings
+from weightkin.units import make_unit
 
 MEASURE_MEMORY = """
 import sys, weightkin
@@ -74,6 +77,34 @@ def test_slabs_are_the_blocks_in_order(folders: tuple[Path, Path], monkeypatch: 
         assert all(slab.nbytes <= 5000 or slab.last - slab.first == 1 for slab in slabs)
         covered = [sum(slab.views()[member].size for slab in slabs) for member in range(2)]
         assert covered == [unit.parameters] * 2
+
+
+@pytest.mark.parametrize("layout", ["[neuron, residual]", "[residual, neuron]", "transposed"])
+def test_neurons_in_another_order(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B's neurons brought into the order of A's, along either axis, whatever is cut into slabs: the same codes."""
+    monkeypatch.setattr(units, "BLOCK", 300)
+    monkeypatch.setattr(engine, "SLAB", 1000)
+    random = np.random.default_rng(0)
+    weights, order = random.standard_normal((50, 24)).astype(BF16), random.permutation(50)
+    shuffled = weights[order]
+    name = f"model.layers.0.mlp.{'down' if layout == '[residual, neuron]' else 'gate'}_proj.weight"
+    paths = [
+        write_checkpoint(tmp_path / folder, {name: values.T.copy() if "down" in name else values})
+        for folder, values in (("a", weights), ("b", shuffled))
+    ]
+    plan = make_plan(open_models(paths))
+    slots = {number: plan.units[0].slots[number] for number in range(2)}
+    axis = slots[0].axes.index("neuron")
+    if layout == "transposed":  # seen as [residual, neuron] though stored otherwise, as transposed experts are
+        slots = {
+            number: replace(slot, axes=slot.axes[::-1], view=slot.view.permute([1, 0]))  # type: ignore[union-attr]
+            for number, slot in slots.items()
+        }
+        axis = 1
+    unit = make_unit(0, plan.units[0].address, slots, (None, np.argsort(order)), gather_axis=axis)
+    ((_, found),) = engine.run(plan, [unit], Relabellings(plan, 8, 0), threads=2)
+    assert len(found.unequal) > 3 and not found.unequal.any()
+    assert found.lagged.argmax() == 0 and found.lagged[0, 0] == pytest.approx(24)
 
 
 def run(program: str, *arguments: object) -> str:

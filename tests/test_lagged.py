@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from operands import FLOATS, bits
+from operands import FLOATS, bits, scatter
 from weightkin import _core, ops, reference
 from weightkin.checkpoint.mapping import NUMPY_DTYPES
 from weightkin.ops import Operand
@@ -70,6 +70,21 @@ def test_layouts_and_subsets(dtype: str, order: tuple[int, ...]) -> None:
     a, b = lay_out(x, dtype, order, 3, 1), lay_out(y, dtype, order[::-1], 0, 0)
     for axis, lines in ((1, [0, 5, 6, 41]), (0, [197, 3, 4]), (2, [17])):
         check(x, y, a, b, axis, np.array(lines), np.arange(x.shape[axis])[::-1])
+
+
+@pytest.mark.parametrize("gathered", range(3))
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_gathers(dtype: str, gathered: int) -> None:
+    x, y = (normal(seed, (4, 33, 6), dtype) for seed in range(2))
+    a, b = scatter(x, dtype, gathered, (0, 1, 2), 1), scatter(y, dtype, (gathered + 1) % 3, (2, 0, 1))
+    for axis in range(3):
+        check(x, y, a, b, axis, np.arange(x.size // x.shape[axis]), np.arange(x.shape[axis]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_gathered_vectors(dtype: str) -> None:
+    x, y = (normal(seed, (50,), dtype) for seed in range(2))
+    check(x, y, scatter(x, dtype, 0, (0,)), ops.operand(y), 0, np.arange(1), np.arange(50))
 
 
 @pytest.mark.parametrize("dtypes", list(combinations(FLOATS, 2)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operands import FLOATS, Layout, Row, bits, normal, place
+from operands import FLOATS, Layout, Row, bits, normal, place, scatter
 from weightkin import _core, ops, reference
 from weightkin.checkpoint.mapping import NUMPY_DTYPES
 from weightkin.ops import Operand, Sweep
@@ -28,10 +28,10 @@ def assert_same_bits(one: Sweep, other: Sweep) -> None:
 
 @pytest.fixture(params=["BF16", "F16", "F32", "F8_E4M3"])
 def operands(request: pytest.FixtureRequest) -> list[Operand]:
-    """Three operands in three layouts; the second has a mean, so that its blocks are summed in float64."""
+    """Five operands in five layouts; the second has a mean, so that its blocks are summed in float64."""
     dtype: str = request.param
-    layouts: list[Layout] = ["contiguous", "transposed", "interleaved"]
-    rows = [normal(i, SIZE, dtype) for i in range(3)]
+    layouts: list[Layout] = ["contiguous", "transposed", "interleaved", "gathered", "gathered columns"]
+    rows = [normal(i, SIZE, dtype) for i in range(5)]
     rows[1][24576:41000] += np.array(2, NUMPY_DTYPES[dtype])
     return [place(row, dtype, layout, offset=1) for row, layout in zip(rows, layouts, strict=True)]
 
@@ -82,7 +82,7 @@ def test_blocks_are_apart() -> None:
 )
 def test_mixed_dtypes(dtypes: tuple[str, ...]) -> None:
     """Each is widened without loss, so the contract holds as for one dtype."""
-    layouts: list[Layout] = ["contiguous", "permuted", "interleaved", "rows"]
+    layouts: list[Layout] = ["gathered columns", "permuted", "gathered middle", "rows"]
     rows = [normal(i, 4200, dtype) for i, dtype in enumerate(dtypes)]
     rows[1][:100] = rows[0][:100].astype(rows[1].dtype)
     placed = [place(row, dtype, layout, 1) for row, dtype, layout in zip(rows, dtypes, layouts, strict=False)]
@@ -116,17 +116,50 @@ def test_integers_are_compared_only(dtype: str) -> None:
     x: Row = random.integers(0, 2, 10000).astype(NUMPY_DTYPES[dtype])
     y = x.copy()
     bits(y)[random.choice(10000, 300, replace=False)] ^= 1 << (8 * y.dtype.itemsize - 1)
-    for layout in ("contiguous", "permuted"):
+    layouts: list[Layout] = ["contiguous", "permuted", "gathered", "gathered rows", "gathered columns"]
+    for layout in layouts:
         found = ops.sweep([place(x, dtype, layout, 1), place(y, dtype, layout, 3)], [0, 4096, 10000])
         assert found.unequal.sum() == 300
         for field in fields(Sweep):
             assert field.name == "unequal" or not getattr(found, field.name).any()
 
 
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("one", range(3))
+def test_gathers_next_to_axes_of_extent_one(axis: int, one: int) -> None:
+    """Axes that lie next to each other in memory become one, but never across the gathered one."""
+    shape = tuple(np.insert([6, 7], one, 1).tolist())
+    values = normal(0, 42, "F32").reshape(shape)
+    found = ops.sweep([scatter(values, "F32", axis, [0, 1, 2]), ops.operand(values)], [0, 42])
+    assert not found.unequal.any()
+
+
+def test_entries_may_repeat() -> None:
+    """As when every expert comes from one dense MLP."""
+    values = normal(0, 12, "BF16").reshape(3, 4)
+    for axis, chosen in ((0, [2, 2, 0, 1, 2]), (1, [3, 3, 3])):
+        taken = values.take(chosen, axis)
+        gathered = ops.operand(values)._replace(shape=taken.shape, rows=np.array(chosen), gather_axis=axis)
+        assert not ops.sweep([gathered, ops.operand(taken)], [0, taken.size]).unequal.any()
+
+
+def test_gains_count_gathered_entries() -> None:
+    values = normal(0, 60, "BF16").reshape(3, 4, 5)
+    gains = np.arange(1, 5, dtype=np.float32)
+    for axis in range(3):
+        gathered = scatter(values, "BF16", axis, [0, 1, 2])._replace(gain=gains, gain_axis=1)
+        expected = values.astype(np.float32) * gains[:, None]
+        assert not ops.sweep([gathered, ops.operand(expected)], [0, 60]).unequal.any()
+
+
 def of(
     shape: Sequence[int], strides: Sequence[int], offset: int = 0, dtype: str = "F32", buffer: Any = bytes(64)
 ) -> Operand:
     return Operand(buffer, offset, dtype, shape, strides)
+
+
+def gathers(rows: Any, axis: int) -> Operand:
+    return of([4, 4], [16, 4])._replace(rows=np.array(rows), gather_axis=axis)
 
 
 GOOD = of([16], [4])
@@ -143,6 +176,13 @@ REFUSED: list[tuple[str, list[Operand], list[int], int]] = [
     ("shape and strides differ in length", [of([16], [4, 4])], [0, 16], 4096),
     ("buffer must be contiguous", [of([8], [4], buffer=np.zeros(64, np.uint8)[::-1])], [0, 8], 4096),
     ("buffer must be contiguous", [of([8], [4], buffer=np.zeros(64, np.uint8)[::2])], [0, 8], 4096),
+    ("rows must name one entry of their axis each", [gathers([0, 1, 2], 0)], [0, 16], 4096),
+    ("rows must name one entry of their axis each", [gathers([0, 1, 2, 3], 2)], [0, 16], 4096),
+    ("rows must name one entry of their axis each", [gathers([[0, 1, 2, 3]], 0)], [0, 16], 4096),
+    ("no row -1", [gathers([0, 1, 2, -1], 1)], [0, 16], 4096),
+    ("reaches outside its buffer", [gathers([0, 1, 2, 4], 0)], [0, 16], 4096),
+    ("reaches outside its buffer", [gathers([0, 1, 2, 4], 1)], [0, 16], 4096),
+    ("reaches outside its buffer", [gathers([0, 1, 2**61, 0], 1)], [0, 16], 4096),
     ("operands differ in size", [GOOD, of([15], [4])], [0, 15], 4096),
     ("1 to 16 operands, not 17", [GOOD] * 17, [0, 16], 4096),
     ("1 to 16 operands, not 0", [], [0, 16], 4096),

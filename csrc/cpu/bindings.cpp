@@ -19,11 +19,12 @@ using namespace weightkin;
 
 namespace {
 
-// (buffer, byte offset, safetensors dtype, shape, strides in bytes, rows to gather or none, gains or none, their axis)
+// (buffer, byte offset, safetensors dtype, shape, strides in bytes, rows to gather or none, gains or none, the gains'
+// axis, the rows' axis)
 using OperandArgument =
     std::tuple<py::buffer, std::int64_t, std::string, std::vector<std::int64_t>, std::vector<std::int64_t>,
                std::optional<py::array_t<std::int64_t, py::array::c_style>>,
-               std::optional<py::array_t<float, py::array::c_style>>, std::size_t>;
+               std::optional<py::array_t<float, py::array::c_style>>, std::size_t, std::size_t>;
 
 // `wanted_by`: who asks, for the message.
 void choose_instruction_set(const std::string& wanted_by, const std::string& name) {
@@ -40,10 +41,10 @@ py::buffer_info bytes_of(const py::buffer& buffer) {
     return info;
 }
 
-std::int64_t last_row(const py::array_t<std::int64_t, py::array::c_style>& rows,
-                      const std::vector<std::int64_t>& shape) {
-    if (rows.ndim() != 1 || rows.size() != shape[0] || shape.size() < 2) {
-        throw std::invalid_argument("rows must name one entry of axis 0 each, of at least two axes");
+std::int64_t last_row(const py::array_t<std::int64_t, py::array::c_style>& rows, const std::vector<std::int64_t>& shape,
+                      std::size_t axis) {
+    if (axis >= shape.size() || rows.ndim() != 1 || rows.size() != shape[axis]) {
+        throw std::invalid_argument("rows must name one entry of their axis each");
     }
     const auto [least, most] = std::minmax_element(rows.data(), rows.data() + rows.size());
     if (rows.size() && *least < 0) throw std::invalid_argument("no row " + std::to_string(*least));
@@ -52,16 +53,17 @@ std::int64_t last_row(const py::array_t<std::int64_t, py::array::c_style>& rows,
 
 // Checks that every element lies inside the buffer; the kernels trust what comes out of here.
 Operand checked_operand(const OperandArgument& argument, const py::buffer_info& buffer) {
-    const auto& [_, offset, dtype, shape, strides, rows, gain, gain_axis] = argument;
+    const auto& [_, offset, dtype, shape, strides, rows, gain, gain_axis, gather_axis] = argument;
     Operand operand{static_cast<const char*>(buffer.ptr) + offset, parse_dtype(dtype), shape, strides};
     if (shape.size() != strides.size()) throw std::invalid_argument("an operand's shape and strides differ in length");
     const __int128 bytes = static_cast<__int128>(buffer.size) * buffer.itemsize;
+    const std::int64_t last_gathered = rows ? last_row(*rows, shape, gather_axis) : 0;
     __int128 elements = 1, last = offset;
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
         if (shape[axis] < 0 || strides[axis] < 0) throw std::invalid_argument("negative extent or stride");
         elements *= shape[axis];
-        std::int64_t reach = std::max<std::int64_t>(shape[axis] - 1, 0);
-        if (axis == 0 && rows) reach = last_row(*rows, shape);
+        const std::int64_t reach =
+            rows && axis == gather_axis ? last_gathered : std::max<std::int64_t>(shape[axis] - 1, 0);
         last += static_cast<__int128>(reach) * strides[axis];
         // A stride of 0 repeats elements: then only their number must stay countable.
         if (elements > (strides[axis] > 0 && !rows ? bytes : std::numeric_limits<std::int64_t>::max())) {
@@ -71,7 +73,7 @@ Operand checked_operand(const OperandArgument& argument, const py::buffer_info& 
     if (offset < 0 || (elements > 0 && last + static_cast<__int128>(item_size(operand.dtype)) > bytes)) {
         throw std::invalid_argument("an operand reaches outside its buffer");
     }
-    if (rows) operand.rows = rows->data();
+    if (rows) operand.rows = rows->data(), operand.gather_axis = gather_axis;
     if (gain) {
         if (gain_axis >= shape.size() || gain->ndim() != 1 || gain->size() != shape[gain_axis]) {
             throw std::invalid_argument("gains must have one value per entry of their axis");

@@ -34,9 +34,10 @@ void read_line(const Operand& operand, std::size_t axis, std::int64_t line, std:
     for (std::size_t other = operand.shape.size(); other-- > 0;) {
         if (other == axis) continue;
         const std::int64_t at = line % operand.shape[other];
-        one.data += (operand.rows && other == 0 ? operand.rows[at] : at) * operand.strides[other];
+        one.data += (operand.gathers(other) ? operand.rows[at] : at) * operand.strides[other];
         line /= operand.shape[other];
     }
+    if (operand.gathers(axis)) one.rows = operand.rows;
     const std::int64_t length = one.shape[0];
     std::memcpy(to, row(one, 0, length, Dtype::f32, scratch), static_cast<std::size_t>(length) * sizeof(float));
 }

@@ -68,35 +68,42 @@ struct F16Table {
     }
 };
 
-template <class T>
-void copy_run(const char* from, std::int64_t stride, std::int64_t count, char* to) {
-    if (stride == sizeof(T)) {
-        std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
-        return;
-    }
-    for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * sizeof(T), from + i * stride, sizeof(T));
+// Where the elements of a run lie, in bytes from its first one.
+struct Strided {
+    std::int64_t stride;
+    std::int64_t operator()(std::int64_t i) const { return i * stride; }
+};
+template <std::int64_t stride>
+struct Adjacent {  // a stride that the compiler knows: vector instructions
+    std::int64_t operator()(std::int64_t i) const { return i * stride; }
+};
+struct Gathered {
+    const std::int64_t* rows;
+    std::int64_t stride;
+    std::int64_t operator()(std::int64_t i) const { return rows[i] * stride; }
+};
+
+template <class T, class Place>
+void copy_run(const char* from, Place place, std::int64_t count, char* to) {
+    for (std::int64_t i = 0; i < count; ++i) std::memcpy(to + i * sizeof(T), from + place(i), sizeof(T));
 }
 
-template <class To, class Stride, class Read>
-void widen_run(const char* from, Stride stride, std::int64_t count, Read read, char* to) {
+template <class To, class Place, class Read>
+void widen_run(const char* from, Place place, std::int64_t count, Read read, char* to) {
     for (std::int64_t i = 0; i < count; ++i) {
-        const To value = static_cast<To>(read(from + i * stride));
+        const To value = static_cast<To>(read(from + place(i)));
         std::memcpy(to + i * sizeof(To), &value, sizeof(To));
     }
 }
 
-template <class To>
-void widen_run(const char* from, std::int64_t stride, std::int64_t count, Dtype from_dtype, char* to) {
+template <class To, class Place>
+void widen_run(const char* from, Place place, std::int64_t count, Dtype from_dtype, char* to) {
     static const F16Table f16;
     const auto bf16 = [](std::uint16_t code) { return std::bit_cast<float>(std::uint32_t(code) << 16); };
-    const auto read_bf16 = [&](const char* at) { return bf16(unaligned<std::uint16_t>(at)); };
     const auto byte = [](const char* at) { return static_cast<unsigned char>(*at); };
-    const auto run = [&](auto read) { widen_run<To>(from, stride, count, read, to); };
-    if (from_dtype == Dtype::bf16 && stride == 2) {  // a stride that the compiler knows: vector instructions
-        return widen_run<To>(from, std::integral_constant<std::int64_t, 2>{}, count, read_bf16, to);
-    }
+    const auto run = [&](auto read) { widen_run<To>(from, place, count, read, to); };
     switch (from_dtype) {
-        case Dtype::bf16: return run(read_bf16);
+        case Dtype::bf16: return run([&](const char* at) { return bf16(unaligned<std::uint16_t>(at)); });
         case Dtype::f16: return run([](const char* at) { return f16.value[unaligned<std::uint16_t>(at)]; });
         case Dtype::f32: return run([](const char* at) { return unaligned<float>(at); });
         case Dtype::f64: return run([](const char* at) { return unaligned<double>(at); });
@@ -106,23 +113,37 @@ void widen_run(const char* from, std::int64_t stride, std::int64_t count, Dtype 
     }
 }
 
-// `count` elements, `stride` bytes apart, as `to_dtype`.
-void pack_run(const char* from, std::int64_t stride, std::int64_t count, Dtype from_dtype, Dtype to_dtype, char* to) {
+// `count` elements as `to_dtype`.
+template <class Place>
+void pack_run(const char* from, Place place, std::int64_t count, Dtype from_dtype, Dtype to_dtype, char* to) {
     if (from_dtype == to_dtype) {
         switch (item_size(from_dtype)) {
-            case 1: return copy_run<std::uint8_t>(from, stride, count, to);
-            case 2: return copy_run<std::uint16_t>(from, stride, count, to);
-            case 4: return copy_run<std::uint32_t>(from, stride, count, to);
-            default: return copy_run<std::uint64_t>(from, stride, count, to);
+            case 1: return copy_run<std::uint8_t>(from, place, count, to);
+            case 2: return copy_run<std::uint16_t>(from, place, count, to);
+            case 4: return copy_run<std::uint32_t>(from, place, count, to);
+            default: return copy_run<std::uint64_t>(from, place, count, to);
         }
     }
-    if (to_dtype == Dtype::f64) return widen_run<double>(from, stride, count, from_dtype, to);
-    if (to_dtype == Dtype::f32) return widen_run<float>(from, stride, count, from_dtype, to);
+    if (to_dtype == Dtype::f64) return widen_run<double>(from, place, count, from_dtype, to);
+    if (to_dtype == Dtype::f32) return widen_run<float>(from, place, count, from_dtype, to);
     assert(to_dtype == Dtype::bf16);
     const std::uint16_t* code = from_dtype == Dtype::f8_e4m3 ? kE4M3.code : kE5M2.code;
     for (std::int64_t i = 0; i < count; ++i) {
-        std::memcpy(to + 2 * i, &code[static_cast<unsigned char>(from[i * stride])], 2);
+        std::memcpy(to + 2 * i, &code[static_cast<unsigned char>(from[place(i)])], 2);
     }
+}
+
+void pack_strided(const char* from, std::int64_t stride, std::int64_t count, Dtype from_dtype, Dtype to_dtype,
+                  char* to) {
+    const std::size_t item = item_size(from_dtype);
+    if (stride == static_cast<std::int64_t>(item)) {
+        if (from_dtype == to_dtype) {
+            std::memcpy(to, from, static_cast<std::size_t>(count) * item);
+            return;
+        }
+        if (item == 2) return pack_run(from, Adjacent<2>{}, count, from_dtype, to_dtype, to);
+    }
+    pack_run(from, Strided{stride}, count, from_dtype, to_dtype, to);
 }
 
 template <class T>
@@ -165,17 +186,21 @@ bool Operand::contiguous() const {
 
 void Operand::collapse() {
     std::vector<std::int64_t> merged_shape, merged_strides;
+    std::size_t gathered = 0;
     for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-        if (shape[axis] == 1 && !(rows && axis == 0)) continue;
-        if (!merged_shape.empty() && !(rows && axis == 1) && merged_strides.back() == shape[axis] * strides[axis]) {
+        if (shape[axis] == 1 && !gathers(axis)) continue;
+        const std::size_t axes = merged_shape.size();
+        const bool apart = gathers(axis) || (rows && axis > gather_axis && axes == gathered + 1);
+        if (axes && !apart && merged_strides.back() == shape[axis] * strides[axis]) {
             merged_shape.back() *= shape[axis];
             merged_strides.back() = strides[axis];
         } else {
+            if (gathers(axis)) gathered = axes;
             merged_shape.push_back(shape[axis]);
             merged_strides.push_back(strides[axis]);
         }
     }
-    shape = std::move(merged_shape), strides = std::move(merged_strides);
+    shape = std::move(merged_shape), strides = std::move(merged_strides), gather_axis = gathered;
 }
 
 Dtype common_dtype(const std::vector<Operand>& operands) {
@@ -201,23 +226,28 @@ const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, 
     scratch.resize(static_cast<std::size_t>(count) * item_size(dtype));
     const std::size_t axes = operand.shape.size();
     if (axes == 0) {
-        pack_run(operand.data, item, count, operand.dtype, dtype, scratch.data());
+        pack_strided(operand.data, item, count, operand.dtype, dtype, scratch.data());
         return scratch.data();
     }
-    assert(!operand.rows || axes > 1);
     const std::int64_t inner = operand.shape[axes - 1], inner_stride = operand.strides[axes - 1];
+    const bool scattered = operand.gathers(axes - 1);
     for (std::int64_t done = 0; done < count;) {
         const char* from = operand.data;
         std::int64_t outer = (begin + done) / inner;
         const std::int64_t column = (begin + done) % inner, run = std::min(inner - column, count - done);
         for (std::size_t axis = axes - 1; axis-- > 0;) {
             const std::int64_t at = outer % operand.shape[axis];
-            from += (operand.rows && axis == 0 ? operand.rows[at] : at) * operand.strides[axis];
+            from += (operand.gathers(axis) ? operand.rows[at] : at) * operand.strides[axis];
             outer /= operand.shape[axis];
         }
-        from += column * inner_stride;
-        if (run == count && inner_stride == item && operand.dtype == dtype && !operand.gain) return from;
-        pack_run(from, inner_stride, run, operand.dtype, dtype, scratch.data() + done * item_size(dtype));
+        char* const to = scratch.data() + done * item_size(dtype);
+        if (scattered) {
+            pack_run(from, Gathered{operand.rows + column, inner_stride}, run, operand.dtype, dtype, to);
+        } else {
+            from += column * inner_stride;
+            if (run == count && inner_stride == item && operand.dtype == dtype && !operand.gain) return from;
+            pack_strided(from, inner_stride, run, operand.dtype, dtype, to);
+        }
         done += run;
     }
     if (operand.gain) {

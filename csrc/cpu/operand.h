@@ -32,13 +32,16 @@ struct Operand {
     const char* data = nullptr;  // element (0, 0, ...)
     Dtype dtype = Dtype::bf16;
     std::vector<std::int64_t> shape, strides;  // strides in bytes
-    const std::int64_t* rows = nullptr;        // entry i of axis 0 lies where entry rows[i] would: a gather
-    const float* gain = nullptr;               // element e counts times gain[e / gain_inner % gain_extent]
+    const std::int64_t* rows = nullptr;        // entry i of `gather_axis` lies where entry rows[i] would: a gather
+    std::size_t gather_axis = 0;
+    const float* gain = nullptr;  // element e, counted after the gather, is times gain[e / gain_inner % gain_extent]
     std::int64_t gain_inner = 1, gain_extent = 1;
 
     std::int64_t size() const;
-    void collapse();  // merges axes that are adjacent in memory, so that a contiguous tensor has one axis
+    void collapse();  // merges axes that are adjacent in memory, so that a contiguous tensor has one axis; a gather
+                      // keeps its own
     bool contiguous() const;
+    bool gathers(std::size_t axis) const { return rows && axis == gather_axis; }
 };
 
 // The type in which operands of these types meet exactly: the common one, else F32, or F64 if any is F64. Integers

@@ -33,6 +33,7 @@ Operand = tuple[
     npt.NDArray[np.int64] | None,
     npt.NDArray[np.float32] | None,
     int,
+    int,
 ]
 
 class SweepArrays(TypedDict):

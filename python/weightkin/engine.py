@@ -76,8 +76,8 @@ class _Machine:
         self._lock = Lock()
 
     def read(self, slab: Slab) -> None:
-        if slab.unit.rows:  # scattered: to ask for the range around them would read much more than they are
-            return
+        if slab.unit.rows and slab.unit.gather_axis == 0:
+            return  # scattered: to ask for the range around them would read much more than they are
         for model, view in zip(slab.unit.members, slab.views(), strict=True):
             begin, end = view.extent
             for at in range(begin, end, READ):
@@ -129,6 +129,7 @@ class _Machine:
             ops.Operand(
                 self._shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides,
                 rows, None if gain is None else self._gain(model, gain), unit.gain_axis,
+                unit.gather_axis,
             )
             for model, view, rows, gain in zip(
                 unit.members, unit.views, unit.rows or none, unit.gains or none, strict=True

@@ -24,8 +24,8 @@ _DTYPE_NAMES = {dtype: name for name, dtype in NUMPY_DTYPES.items() if name not 
 class Operand(NamedTuple):
     """A strided tensor in a buffer: byte `offset` of element 0, safetensors dtype, shape, strides in bytes.
 
-    `rows`, if given, names the entries of axis 0 to take, in order (and shape[0] is their number). `gain`, if given,
-    multiplies each entry along `gain_axis`; the elements are then float32 at least.
+    `rows`, if given, names the entries of `gather_axis` to take, in order (and the axis' extent is their number). `gain`,
+    if given, multiplies each entry along `gain_axis`, counted after the gather; the elements are then float32 at least.
     """
 
     buffer: _core.Readable
@@ -36,6 +36,7 @@ class Operand(NamedTuple):
     rows: npt.NDArray[np.int64] | None = None
     gain: npt.NDArray[np.float32] | None = None
     gain_axis: int = 0
+    gather_axis: int = 0
 
 
 @dataclass(frozen=True, slots=True)

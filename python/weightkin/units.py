@@ -18,7 +18,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One address in two or more models with one shape: read once, every pair of members compared."""
+    """One part of two or more models, of one shape: read once, every pair of members compared."""
 
     index: int
     address: Address
@@ -32,10 +32,14 @@ class Unit:
     bounds: npt.NDArray[np.int64]
     """[B + 1]: block b is elements [bounds[b], bounds[b+1]) of each view; whole rows of axis 0."""
     rows: tuple[npt.NDArray[np.int64] | None, ...] = ()
-    """Of each member, the entries of axis 0 that take part, if not all in order (tokens matched by string)."""
+    """Of each member, the entries of `gather_axis` that take part, if not all in order (tokens matched by string,
+    neurons of matched experts)."""
     gains: tuple[View | None, ...] = ()
     """Of each member, the norm gain that is folded into it (canonical form)."""
     gain_axis: int = 0
+    gather_axis: int = 0
+    chosen: str | None = None
+    """Why the similarity of its members is no evidence: something was chosen on it."""
 
     @property
     def parameters(self) -> int:
@@ -63,28 +67,34 @@ def make_unit(
     members: Mapping[int, Slot],
     rows: Sequence[npt.NDArray[np.int64] | None] = (),
     gains: Mapping[int, tuple[View, str]] | None = None,
+    gather_axis: int = 0,
+    chosen: str | None = None,
 ) -> Unit:
-    """`members`: model -> slot, of one shape unless `rows` picks entries; `gains`: model -> norm gain and axis it scales."""
+    """`members`: model -> slot, of one shape unless `rows` picks entries of the slots' `gather_axis`; `gains`: model ->
+    norm gain and axis it scales; `chosen`: see `Unit`."""
     numbers = tuple(sorted(members))
     slots = tuple(members[number] for number in numbers)
     views = [slot.view for slot in slots if slot.view is not None]
     axes = slots[0].axes
     if rows:
         views = [
-            view if chosen is None else replace(view, shape=(len(chosen), *view.shape[1:]))
-            for view, chosen in zip(views, rows, strict=True)
+            view
+            if taken is None
+            else replace(view, shape=(*view.shape[:gather_axis], len(taken), *view.shape[gather_axis + 1 :]))
+            for view, taken in zip(views, rows, strict=True)
         ]
     orders = {tuple(np.argsort([-stride for stride in view.strides], kind="stable").tolist()) for view in views}
-    if len(orders) == 1 and not rows:
+    if len(orders) == 1:
         order = orders.pop()
         views, axes = [view.permute(order) for view in views], tuple(axes[axis] for axis in order)
+        gather_axis = order.index(gather_axis) if rows else 0
     snap = max(slot.snap for slot in slots) if axes == slots[0].axes else 1
     folded = [(gains or {}).get(number) for number in numbers]
     names = {given[1] for given in folded if given is not None}
     return Unit(
         index,
         address,
-        slots[0].group,
+        slots[-1].group,
         axes,
         numbers,
         slots,
@@ -93,6 +103,8 @@ def make_unit(
         tuple(rows),
         tuple(given[0] if given is not None else None for given in folded) if names else (),
         axes.index(names.pop()) if names else 0,
+        gather_axis,
+        chosen,
     )
 
 

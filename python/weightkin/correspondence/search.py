@@ -1,0 +1,218 @@
+"""What of B is what of A: layers, then experts with their neurons, then attention heads, in one alignment.
+
+Why an alignment that was searched for does not bias the verdict that is drawn through it: a map is applied only where it
+is significant by itself, against a null that searches as well. Layers and MLPs are searched anew in every copy of B whose
+residual channels were relabelled, and so are the heads; a match must exceed the best of all copies, by a margin
+(statistics/verdict.py). Neurons are matched on gate and must be confirmed by up and down, heads are matched on q and k and
+must be confirmed by v and o. Two independent models therefore get no map but by an accident that those thresholds make
+rare, and their comparison stays the one in place, whose null is exact. Where a map is applied, the tensors on which the
+order of entries was chosen (gate; q and k) carry no evidence afterwards; the others keep the residual-axis null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import PlanError
+from ..schema import Model
+from ..statistics.verdict import Z_MATRIX
+from .alignment import Alignment, Mlp, MlpMatch
+from .experts import LayerMatch, Side, match_layer
+from .heads import LayerHeads, find_head_matches
+from .layer_units import depth
+from .layers import find_layer_maps
+from .maps import LayerMap
+from .neurons import NeuronMatch
+
+KINDS = ("layers", "experts", "heads")
+"""What is searched for, in this order; "experts" are all gated MLPs."""
+
+Wanted = Collection[tuple[str, str]]
+"""Component and kind."""
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """An alignment and how sure it is."""
+
+    alignment: Alignment
+    layers: Mapping[str, LayerMap] = field(default_factory=dict)
+    """Of each component that was searched."""
+    mlps: tuple[LayerMatch, ...] = ()
+    heads: Mapping[tuple[str, int], LayerHeads] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What could not be searched, and why."""
+
+
+def find_alignment(
+    a: Model,
+    b: Model,
+    *,
+    seed: int,
+    threads: int,
+    draws: int,
+    progress: Progress = lambda *_: None,
+    wanted: Wanted | None = None,
+    start: Alignment | None = None,
+) -> Found:
+    """Everything significant that is not in place. `wanted` (default: all) and what is known already, `start`.
+
+    Of layers and heads `draws` copies are searched besides the original; of experts, as many as experts.py says.
+    """
+    components = {slot.address.component for model in (a, b) for slot in model.slots}
+    wanted = {(component, kind) for component in components for kind in KINDS} if wanted is None else set(wanted)
+    found = Found(start or Alignment())
+    if _components(wanted, "layers"):
+        progress("searching layers", 0, 0)
+        found = _layers(found, a, b, _components(wanted, "layers"), seed, draws, threads)
+    if _components(wanted, "experts"):
+        found = _experts(found, a, b, _components(wanted, "experts"), seed, threads, progress)
+    if _components(wanted, "heads"):
+        progress("searching heads", 0, 0)
+        pairs = _pairs(found.alignment, a, b, _components(wanted, "heads"))
+        heads = find_head_matches(a, b, pairs, seed=seed, draws=draws, threads=threads)
+        applied = {place: one.match for place, one in heads.items() if one.match is not None and not one.identity}
+        found = replace(found, alignment=replace(found.alignment, heads=applied), heads=heads)
+    return found
+
+
+def _components(wanted: Wanted, kind: str) -> set[str]:
+    return {component for component, one in wanted if one == kind}
+
+
+def _pairs(alignment: Alignment, a: Model, b: Model, components: Iterable[str]) -> list[tuple[str, int, int]]:
+    """Component, layer of A, layer of B: what is compared with what."""
+    out = []
+    for component in sorted(components):
+        for layer_b in range(depth(b, component)):
+            layer_a = alignment.layer_of(component, layer_b)
+            if layer_a is not None and layer_a < depth(a, component):
+                out.append((component, layer_a, layer_b))
+    return out
+
+
+def _layers(found: Found, a: Model, b: Model, components: set[str], seed: int, draws: int, threads: int) -> Found:
+    try:
+        maps = find_layer_maps(a, b, seed=seed, draws=draws, threads=threads)
+    except PlanError as error:
+        return replace(found, notes=(*found.notes, f"layers were not searched: {error}"))
+    maps = {component: one for component, one in maps.items() if component in components}
+    applied = {
+        component: {layer: int(match) for layer, match in enumerate(one.assignment) if match >= 0}
+        for component, one in maps.items()
+        if one.arrangement not in ("none", "identity")
+    }
+    return replace(found, alignment=replace(found.alignment, layers=applied), layers=maps)
+
+
+def _experts(
+    found: Found, a: Model, b: Model, components: set[str], seed: int, threads: int, progress: Progress
+) -> Found:
+    try:
+        sides = Side(a), Side(b)
+    except PlanError as error:
+        return replace(found, notes=(*found.notes, f"experts were not searched: {error}"))
+    pairs, notes = [], list(found.notes)
+    for component, layer_a, layer_b in _pairs(found.alignment, a, b, components):
+        layers = sides[0].layers.get((component, layer_a)), sides[1].layers.get((component, layer_b))
+        if layers[0] is not None and layers[1] is not None and layers[0].width == layers[1].width:
+            pairs.append((component, layer_a, layer_b))
+    total = sum(
+        side.layers[place].nbytes
+        for component, layer_a, layer_b in pairs
+        for side, place in zip(sides, ((component, layer_a), (component, layer_b)), strict=True)
+    )
+    done = 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("searching experts", done, total)
+
+    progress("searching experts", 0, total)
+    matches = tuple(match_layer(*sides, pair, seed=seed, threads=threads, on_bytes=on_bytes) for pair in pairs)
+    for side in sides:
+        side.weights.check()
+    mlps = {b: a for match in matches for b, a in applied_mlps(match).items()}
+    return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=matches, notes=tuple(notes))
+
+
+def applied_mlps(match: LayerMatch) -> dict[Mlp, MlpMatch]:
+    """The matches of one layer that an alignment needs: none if all are in place."""
+    out, moved = {}, False
+    for at in map(int, match.matched):
+        one, other = match.a[match.assignment[at]].mlp, match.b[at].mlp
+        neurons = match.neurons.get(at)
+        order = None
+        if neurons is not None and confirmed(match, neurons):
+            in_place = np.array_equal(neurons.permutation, np.arange(match.a[match.assignment[at]].neurons))
+            order = None if in_place else neurons.permutation
+        moved |= order is not None or (one.kind, one.expert) != (other.kind, other.expert)
+        out[other] = MlpMatch(one, order)
+    return out if moved else {}
+
+
+def confirmed(match: LayerMatch, neurons: NeuronMatch) -> bool:
+    """Whether up and down agree with the order found on gate, above every relabelled copy of the layer's experts and by a
+    margin: the same search in those copies is the null, because gate, up and down of one neuron depend on each other."""
+    draws = np.concatenate([one.scores[1:] for one in match.neurons.values()])
+    mean, deviation = match.baseline
+    return bool(draws.size > 1 and neurons.scores[0] > draws.max() and neurons.scores[0] >= mean + Z_MATRIX * deviation)
+
+
+def describe(found: Found) -> dict[str, Any]:
+    """The evidence, as summary.json has it."""
+    alignment = found.alignment
+    return {
+        "layers": {
+            component: {
+                "assignment": one.assignment.tolist(), "arrangement": one.arrangement,
+                "applied": component in alignment.layers, "z": one.total[0], "p": one.total[1], "draws": one.draws,
+            }
+            for component, one in found.layers.items()
+        },
+        "experts": [_describe_mlps(one) for one in found.mlps if len(one.matched)],
+        "heads": [
+            {
+                "component": component, "layer_a": one.layer_a, "layer_b": layer_b,
+                "groups": one.match.groups.tolist(), "queries": one.match.queries.tolist(),
+                "applied": (component, layer_b) in alignment.heads,
+                "z": one.confirmed.z, "p": one.confirmed.p, "z_searched": one.searched.z, "draws": one.confirmed.draws,
+            }
+            for (component, layer_b), one in found.heads.items()
+            if one.match is not None and one.confirmed is not None and one.searched is not None
+        ],
+        "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def _describe_mlps(match: LayerMatch) -> dict[str, Any]:
+    applied = applied_mlps(match)
+    matched = match.matched
+    pairs = [(match.a[match.assignment[at]].mlp, match.b[at].mlp) for at in map(int, matched)]
+    routed = [one.expert for one in (mlp.mlp for mlp in match.b) if one.expert is not None]
+    parents = {b.expert: a for a, b in pairs if b.expert is not None}
+    neurons = [match.neurons[at] for at in map(int, matched) if at in match.neurons and confirmed(match, match.neurons[at])]
+    return {
+        "component": match.component, "layer_a": match.layer_a, "layer_b": match.layer_b, "applied": bool(applied),
+        "mlps": len(match.b), "assigned": len(matched),
+        "assignment": [_number(parents.get(expert)) for expert in routed],
+        "parents": sorted({f"{a.kind} -> {b.kind}" for a, b in pairs}),
+        "identity_fraction": float(np.mean([a[2:] == b[2:] for a, b in pairs])),
+        "matched": float(match.scores[match.assignment[matched], matched].mean()), "background": match.background,
+        "z": match.z, "p": match.p, "draws": len(match.statistic) - 1,
+        "neurons": len(neurons), "neurons_moved": sum(one.neurons is not None for one in applied.values()),
+        "neuron_identity": float(np.mean([one.in_place for one in neurons])) if neurons else None,
+        "neuron_z": match.neuron_z(neurons) if neurons else None,
+        "neuron_pearson": float(np.mean([one.neuron_pearson["up"] for one in neurons])) if neurons else None,
+    }  # fmt: skip
+
+
+def _number(parent: Mlp | None) -> int:
+    """Of a routed expert, -1 for none and for a dense or shared one."""
+    return -1 if parent is None or parent.expert is None else parent.expert
