@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoint.copying import Move, copy_shard
-from .checkpoint.files import regular_file
-from .checkpoint.folder import PICKLES, WEIGHTS, check_inside, locate
-from .checkpoint.mapping import Shards
+from .checkpoint.writing import appearing, copy_other_files, copy_shards, new_folder
 from .comparison import open_models, usable_cores
 from .correspondence.alignment import read_alignment
 from .correspondence.reordering import Note, reorder
 from .correspondence.search import Found, find_alignment
-from .errors import CheckpointError, ResultsError
 from .results.verdict import layers_text
-from .schema import Model
 from .statistics.null import DRAWS
 
 Progress = Callable[[str, int, int], None]
-
-OTHER_WEIGHTS = (WEIGHTS, *PICKLES, ".gguf", ".h5", ".msgpack", ".onnx")
-LARGEST = 100_000_000
-"""Bytes of a file beside the weights that is copied too."""
 
 
 @dataclass(frozen=True)
@@ -66,103 +54,49 @@ def align(
     what matches what; without it both models are searched, and only clear matches count. Names, dtypes, shards and every
     other file are those of B. Either the whole folder appears or nothing.
 
-    Raises `CheckpointError`, `AlignmentError`, `ResultsError`, and OSError where the disk is full.
+    Raises `CheckpointError`, `PlanError`, `AlignmentError` and `ResultsError`.
     """
-    models = open_models([a, b])
-    target = _new_folder(Path(output), models)
-    stored = None if alignment is None else read_alignment(Path(alignment))
-    found, notes = (stored, []) if stored is not None else _search(models, seed, null, threads, progress)
-    reordering = reorder(*models, found)
-    with _appearing(target) as partial:
-        left_out = _copy_other_files(models[1], partial)
-        _copy_shards(models[1], reordering.moves, partial, progress)
-    return Aligned(target, reordering.moved, notes + reordering.notes, left_out)
+    model_a, model_b = models = open_models([a, b])
+    target = new_folder(Path(output), [model.checkpoint for model in models])
+    notes: list[str] = []
+    if alignment is not None:
+        chosen = read_alignment(Path(alignment))
+    else:
+        threads = threads or usable_cores()
+        found = find_alignment(model_a, model_b, seed=seed, threads=threads, draws=null, progress=progress)
+        chosen, notes = found.alignment, [*found.notes, *_lines(_not_found(found))]
+    reordering = reorder(model_a, model_b, chosen)
+    with appearing(target) as partial:
+        left_out = copy_other_files(model_b.checkpoint, partial)
+        copy_shards(model_b.checkpoint, reordering.moves, partial, lambda done, total: progress("writing", done, total))
+    return Aligned(target, reordering.moved, [*notes, *_lines(reordering.notes)], left_out)
 
 
-def _search(
-    models: list[Model], seed: int, null: int, threads: int | None, progress: Progress
-) -> tuple[Alignment, list[Note]]:
-    from .correspondence.search import find_alignment
-
-    found, notes = find_alignment(*models, seed=seed, threads=threads or usable_cores(), draws=null, progress=progress)
-    return found, notes
-
-
-def _new_folder(output: Path, models: list[Model]) -> Path:
-    """`output`, if it can become one. Raises `ResultsError`."""
-    target = Path(os.path.realpath(output))
-    if os.path.lexists(output):
-        raise ResultsError(f"{output}: exists", "give a new folder")
-    for model in models:
-        path = model.checkpoint.path
-        folder = Path(os.path.realpath(path if path.is_dir() else path.parent))
-        if target.is_relative_to(folder) and not path.name.endswith(WEIGHTS):
-            raise ResultsError(f"{output}: lies inside {path}", "give a folder elsewhere")
-    return target
+def _not_found(found: Found) -> Iterator[Note]:
+    """What has no clear counterpart."""
+    for component, layers in found.layers.items():
+        if layers.arrangement == "none":
+            yield Note(component, None, "layers match none of A clearly: each is taken for the one in its place")
+    for match in found.mlps:
+        if lacking := len(match.b) - len(match.matched):
+            text = "MLPs match none of the same layer of A clearly"
+            yield Note(match.component, match.layer_b, text, (lacking, len(match.b)))
+    for (component, layer), heads in found.heads.items():
+        if heads.match is None:
+            reason = f"were not searched: {heads.untested}" if heads.untested else "match none of A clearly"
+            yield Note(component, layer, f"attention heads {reason}")
 
 
-@contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A folder to write to that gets the name `target` when the block ends, or is removed if it fails."""
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-    except FileExistsError:
-        raise ResultsError(f"{partial}: exists", "remove it, unless another run is writing there now") from None
-    except OSError as error:
-        raise ResultsError(f"{target}: cannot be written: {error.strerror}") from None
-    try:
-        yield partial
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _copy_shards(model: Model, moves: list[Move], to: Path, progress: Progress) -> None:
-    shards, total, done = Shards(model.checkpoint), sum(stamp.size for stamp in model.checkpoint.stamps), 0
-    by_shard: dict[int, list[Move]] = defaultdict(list)
-    for move in moves:
-        by_shard[move.target.shard].append(move)
-
-    def on_bytes(count: int) -> None:
-        nonlocal done
-        done += count
-        progress("writing", done, total)
-
-    for number, file in enumerate(locate(model.checkpoint.path).files):
-        (to / file).parent.mkdir(parents=True, exist_ok=True)
-        copy_shard(shards, number, by_shard[number], to / file, on_bytes)
-    shards.check()
-
-
-def _copy_other_files(model: Model, to: Path) -> list[str]:
-    """Config, index, tokenizer and whatever else lies in the folder and is not large; returns what was left out."""
-    location, left_out = locate(model.checkpoint.path), []
-    for file in _other_files(model, location.folder):
-        name = str(file)
-        if name in location.files:
-            continue
-        try:
-            with regular_file(check_inside(location.folder, name)) as (source, status):
-                if name.endswith(OTHER_WEIGHTS) or status.st_size > LARGEST:
-                    left_out.append(f"{name}: {'other weights' if name.endswith(OTHER_WEIGHTS) else 'too large'}")
-                    continue
-                (to / file).parent.mkdir(parents=True, exist_ok=True)
-                with open(to / file, "xb") as copy:
-                    shutil.copyfileobj(source, copy)
-        except CheckpointError as error:
-            left_out.append(f"{name}: {error.rule}")
-    return left_out
-
-
-def _other_files(model: Model, folder: Path) -> Iterator[Path]:
-    """Relative paths. Of a single shard that the user named, only its config: what else lies there may be anything."""
-    if model.checkpoint.path.name.endswith(WEIGHTS):
-        if (folder / "config.json").exists():
-            yield Path("config.json")
-        return
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root, name).relative_to(folder) for name in sorted(files) if not name.startswith("."))
+def _lines(notes: Iterable[Note]) -> list[str]:
+    """One for each text, with the layers that it is about."""
+    groups: dict[tuple[str, str], list[Note]] = defaultdict(list)
+    for note in notes:
+        groups[note.component, note.text].append(note)
+    out = []
+    for (component, text), same in groups.items():
+        layers = sorted({note.layer for note in same if note.layer is not None})
+        where = f"{component} {layers_text(layers)}" if layers else component
+        parts = [note.part for note in same if note.part is not None]
+        count = f"{sum(some for some, _ in parts):,} of {sum(of for _, of in parts):,} " if parts else ""
+        out.append(f"{where}: {count}{text}")
+    return out

@@ -197,7 +197,9 @@ def _describe_mlps(match: LayerMatch) -> dict[str, Any]:
     pairs = [(match.a[match.assignment[at]].mlp, match.b[at].mlp) for at in map(int, matched)]
     routed = [one.expert for one in (mlp.mlp for mlp in match.b) if one.expert is not None]
     parents = {b.expert: a for a, b in pairs if b.expert is not None}
-    neurons = [match.neurons[at] for at in map(int, matched) if at in match.neurons and confirmed(match, match.neurons[at])]
+    neurons = [
+        match.neurons[at] for at in map(int, matched) if at in match.neurons and confirmed(match, match.neurons[at])
+    ]
     return {
         "component": match.component, "layer_a": match.layer_a, "layer_b": match.layer_b, "applied": bool(applied),
         "mlps": len(match.b), "assigned": len(matched),
