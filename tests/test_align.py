@@ -196,6 +196,7 @@ def test_what_matches_nothing_takes_the_places_that_are_left() -> None:
     assert places(np.array([2, -1, 0, -1])).tolist() == [2, 1, 0, 3]
     assert places(np.array([-1, -1, 0])).tolist() == [2, 0, 1]
     assert places(np.array([7, 1, 0])).tolist() == [2, 1, 0]  # A has more
+    assert places(np.array([1, 1, -1])).tolist() == [0, 1, 2]  # one place serves once
 
 
 def test_regions_are_no_larger_than_one_expert() -> None:

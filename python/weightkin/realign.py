@@ -78,9 +78,12 @@ def _not_found(found: Found) -> Iterator[Note]:
         if layers.arrangement == "none":
             yield Note(component, None, "layers match none of A clearly: each is taken for the one in its place")
     for match in found.mlps:
-        if lacking := len(match.b) - len(match.matched):
+        lacking = set(range(len(match.b))) - set(match.matched.tolist())
+        if len(match.matched):  # of routed experts the re-ordering says so then
+            lacking = {at for at in lacking if match.b[at].mlp.expert is None}
+        if lacking:
             text = "MLPs match none of the same layer of A clearly"
-            yield Note(match.component, match.layer_b, text, (lacking, len(match.b)))
+            yield Note(match.component, match.layer_b, text, (len(lacking), len(match.b)))
     for (component, layer), heads in found.heads.items():
         if heads.match is None:
             reason = f"were not searched: {heads.untested}" if heads.untested else "match none of A clearly"

@@ -25,17 +25,15 @@ Note = Callable[[str, tuple[int, int] | None], None]
 """Takes what is left as it is and why, and of how many out of how many that is said."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class LayerOrder:
     """Entry i of each order is what comes to place i."""
 
     experts: Indices | None = None
-    neurons: dict[tuple[str, int | None], Indices] = field(default_factory=dict)
+    neurons: Mapping[tuple[str, int | None], Indices] = field(default_factory=dict)
     """By kind and expert of the MLP, as it is numbered before experts change places."""
-    queries: Indices | None = None
-    """Of heads; `rows` says the same of whole axes."""
-    rows: dict[str, Indices] = field(default_factory=dict)
-    """By role."""
+    heads: Mapping[str, Indices] = field(default_factory=dict)
+    """By role: of its axis of heads, or of the rows of heads."""
 
     def gathers(self, slot: Slot) -> tuple[tuple[int, Indices], ...]:
         """Which entries of which axes of `slot` its copy takes, where that is not all in order."""
@@ -43,8 +41,8 @@ class LayerOrder:
         found = {
             "expert": self.experts if slot.address.role in ROUTER else None,
             "neuron": self.neurons.get((role.partition(".")[0], slot.address.expert)),
-            "head": self.rows.get(role),
-            "heads": self.rows.get(role),
+            "head": self.heads.get(role),
+            "heads": self.heads.get(role),
         }
         orders = ((axis, found.get(name)) for axis, name in enumerate(slot.axes))
         return tuple((axis, order) for axis, order in orders if order is not None)
@@ -67,24 +65,23 @@ def is_identity(order: Indices) -> bool:
 
 
 def order_experts(
-    out: LayerOrder,
     slots: Sequence[Slot],
     mlps: Mapping[Mlp, MlpMatch],
     target: tuple[str, int | None],
     router_groups: int,
     note: Note,
-) -> None:
-    """Sets `out.experts`. `target`: component and layer of A; `router_groups`: into how many runs of neighbours a router
-    divides the experts to choose among those first."""
+) -> Indices | None:
+    """`target`: component and layer of A; `router_groups`: into how many runs of neighbours a router divides the experts to
+    choose among those first."""
     experts = {slot.address.expert for slot in slots if slot.address.expert is not None}
     concerned = [slot for slot in slots if slot.address.expert is not None or slot.address.role in ROUTER]
     rows = {slot.view.shape[0] for slot in concerned if slot.address.role in ROUTER and slot.view is not None}
     found = {mlp.expert: match.mlp for mlp, match in mlps.items() if mlp.expert is not None}
     if not found:
-        return
+        return None
     if experts != set(range(len(experts))) or rows - {len(experts)}:
         note("experts stay in place: they are not those of the router", None)
-        return
+        return None
     matches = np.full(len(experts), -1, np.int64)
     for expert, match in found.items():
         assert expert is not None
@@ -95,15 +92,27 @@ def order_experts(
         note("experts match none of the same layer of A", (len(experts) - len(matched), len(experts)))
     order = places(matches)
     if is_identity(order):
-        return
-    if reason := _unmovable(concerned):
+        return None
+    reason = unmovable(concerned)
+    if reason is None and not _same_forms(slots):
+        reason = "their tensors differ in shape or dtype"
+    if reason is None and len(set(matched.tolist())) < len(matched):
+        reason = "several match the same one of A"
+    if reason is None and not _keeps_groups(order, router_groups):
+        reason = "some match one in another group of the router"
+    if reason is not None:
         note(f"experts stay in place: {reason}", None)
-    elif len(set(matched.tolist())) < len(matched):
-        note("experts stay in place: several match the same one of A", None)
-    elif not _keeps_groups(order, router_groups):
-        note("experts stay in place: some match one in another group of the router", None)
-    else:
-        out.experts = order
+        return None
+    return order
+
+
+def _same_forms(slots: Sequence[Slot]) -> bool:
+    """Whether all experts have the same parts."""
+    forms: dict[int, set[object]] = {}
+    for slot in slots:
+        if slot.address.expert is not None and slot.view is not None:
+            forms.setdefault(slot.address.expert, set()).add((slot.address.role, slot.view.dtype, slot.view.shape))
+    return all(one == next(iter(forms.values())) for one in forms.values())
 
 
 def _keeps_groups(order: Indices, groups: int) -> bool:
@@ -114,9 +123,10 @@ def _keeps_groups(order: Indices, groups: int) -> bool:
 
 
 def order_neurons(
-    out: LayerOrder, slots: Sequence[Slot], mlps: Mapping[Mlp, MlpMatch], target: tuple[str, int | None], note: Note
-) -> None:
-    """Sets `out.neurons` of the MLPs that match one of their kind in their layer."""
+    slots: Sequence[Slot], mlps: Mapping[Mlp, MlpMatch], target: tuple[str, int | None], note: Note
+) -> dict[tuple[str, int | None], Indices]:
+    """By kind and expert of the MLPs that match one of their kind in their layer. Raises `AlignmentError`."""
+    out = {}
     parts: dict[tuple[str, int | None], list[Slot]] = {}
     for slot in slots:
         parts.setdefault((slot.address.role.partition(".")[0], slot.address.expert), []).append(slot)
@@ -132,54 +142,50 @@ def order_neurons(
         order = places(neurons)
         if is_identity(order):
             continue
-        if reason := _unmovable(own):
+        if reason := unmovable(own):
             note(f"neurons stay in place: {reason}", None)
         else:
-            out.neurons[mlp.kind, mlp.expert] = order
+            out[mlp.kind, mlp.expert] = order
+    return out
 
 
 def order_heads(
-    out: LayerOrder, slots: Sequence[Slot], match: HeadMatch, a: Attention | str, b: Attention | str, note: Note
-) -> None:
-    """Sets `out.queries` and `out.rows`."""
+    slots: Sequence[Slot], match: HeadMatch, a: Attention | str, b: Attention | str, note: Note
+) -> dict[str, Indices]:
+    """By role. Raises `AlignmentError`."""
     if isinstance(a, str) or isinstance(b, str):
         note(f"attention heads stay in place: {b if isinstance(b, str) else a}", None)
-        return
+        return {}
     if (len(match.groups), len(match.queries)) != (b.groups, b.queries):
         given = f"{len(match.groups)} key/value heads and {len(match.queries)} query heads"
-        raise AlignmentError(
-            f"the alignment gives {given} to {b.slots['attn.q'].name}, which has {b.groups} and {b.queries}"
-        )
+        name = b.slots["attn.q"].name
+        raise AlignmentError(f"the alignment gives {given} to {name}, which has {b.groups} and {b.queries}")
     inside = match.queries.reshape(b.groups, b.per_group) - a.per_group * match.groups[:, None]
     inside = np.where((match.groups[:, None] >= 0) & (inside >= 0) & (inside < a.per_group), inside, -1)
     groups = places(match.groups)
     queries = np.concatenate([group * b.per_group + places(inside[group]) for group in groups])
     if is_identity(queries):
-        return
-    rows = {}
-    concerned = [slot for slot in slots if slot.address.role.removesuffix(".bias") in QUERIES + GROUPS]
-    concerned = [slot for slot in concerned if "head" in slot.axes or "heads" in slot.axes]
-    for slot in concerned:
-        role = slot.address.role.removesuffix(".bias")
-        order = queries if role in QUERIES else groups
-        if "head" in slot.axes:
-            order = (order[:, None] * b.rows + np.arange(b.rows)).ravel()
-        if role.endswith("_norm") and slot.view is not None and slot.view.shape == (b.rows,):
-            continue
-        rows[role] = order
-    if reason := _unmovable(concerned, rows):
-        note(f"attention heads stay in place: {reason}", None)
-    else:
-        out.queries, out.rows = queries, rows
-
-
-def _unmovable(slots: Iterable[Slot], rows: Mapping[str, Indices] | None = None) -> str | None:
-    """Why some of `slots` cannot be re-ordered by element."""
+        return {}
+    out, reason = {}, None
     for slot in slots:
-        if slot.view is None or slot.untested is not None:
-            return slot.untested or f"{slot.name} cannot be read by element"
-        order = (rows or {}).get(slot.address.role.removesuffix(".bias"))
-        axis = next((number for number, name in enumerate(slot.axes) if name in ("head", "heads")), None)
-        if order is not None and axis is not None and slot.view.shape[axis] != len(order):
-            return f"{slot.name} has {slot.view.shape[axis]} entries, not {len(order)}"
-    return None
+        role = slot.address.role.removesuffix(".bias")
+        axis = next((axis for axis, name in enumerate(slot.axes) if name in ("head", "heads")), None)
+        if role not in QUERIES + GROUPS or axis is None or (slot.view is not None and slot.view.shape == (b.rows,)):
+            continue
+        order = queries if role in QUERIES else groups
+        if slot.axes[axis] == "head":
+            order = (order[:, None] * b.rows + np.arange(b.rows)).ravel()
+        reason = reason or unmovable([slot])
+        if slot.view is not None and slot.view.shape[axis] != len(order):
+            reason = f"{slot.name} has {slot.view.shape[axis]} entries, not {len(order)}"
+        out[role] = order
+    if reason is not None:
+        note(f"attention heads stay in place: {reason}", None)
+        return {}
+    return out
+
+
+def unmovable(slots: Iterable[Slot]) -> str | None:
+    """Why some of `slots` cannot be re-ordered by element."""
+    stuck = next((slot for slot in slots if slot.view is None or slot.untested is not None), None)
+    return None if stuck is None else stuck.untested or f"{stuck.name} cannot be read by element"

@@ -15,7 +15,7 @@ from ..schema import Address, Model, Slot
 from ..schema import config as sizes
 from .alignment import Alignment, Mlp, MlpMatch
 from .attention import attention_of, slots_by_address
-from .layer_order import LayerOrder, order_experts, order_heads, order_neurons
+from .layer_order import LayerOrder, order_experts, order_heads, order_neurons, unmovable
 
 Place = tuple[str, int]
 """Component and layer."""
@@ -110,7 +110,7 @@ def _alike(some: Sequence[Slot], others: Sequence[Slot]) -> bool:
             (slot.address.role, slot.address.expert): slot.view and (slot.view.dtype, slot.view.shape) for slot in slots
         }
 
-    return forms(some) == forms(others) and all(slot.view and slot.untested is None for slot in (*some, *others))
+    return forms(some) == forms(others) and unmovable((*some, *others)) is None
 
 
 def _order(
@@ -123,10 +123,10 @@ def _order(
     notes: list[Note],
 ) -> LayerOrder:
     """What changes places inside one layer of B."""
-    out, (component, layer) = LayerOrder(), place
+    component, layer = place
     heads, target = alignment.heads.get(place), alignment.layer_of(component, layer)
     if not mlps and heads is None:
-        return out
+        return LayerOrder()
 
     def note(text: str, part: tuple[int, int] | None) -> None:
         notes.append(Note(component, layer, text, part))
@@ -134,14 +134,14 @@ def _order(
     unknown = next((slot.name for slot in slots if slot.address.role.startswith("other:")), None)
     if unknown is not None:
         note(f"all parts stay in place: whether {unknown} would have to move with them is not known", None)
-        return out
+        return LayerOrder()
     router_groups = sizes.positive(sizes.section(b.checkpoint.config, component), "n_group") or 1
-    order_experts(out, slots, mlps, (component, target), router_groups, note)
-    order_neurons(out, slots, mlps, (component, target), note)
-    if heads is not None and target is not None:
-        attentions = attention_of(models[0], component, target), attention_of(models[1], component, layer)
-        order_heads(out, slots, heads, *attentions, note)
-    return out
+    experts = order_experts(slots, mlps, (component, target), router_groups, note)
+    neurons = order_neurons(slots, mlps, (component, target), note)
+    if heads is None or target is None:
+        return LayerOrder(experts, neurons)
+    attentions = attention_of(models[0], component, target), attention_of(models[1], component, layer)
+    return LayerOrder(experts, neurons, order_heads(slots, heads, *attentions, note))
 
 
 def _count(sources: Mapping[Place, Place], orders: Mapping[Place, LayerOrder]) -> dict[str, int]:
@@ -150,7 +150,7 @@ def _count(sources: Mapping[Place, Place], orders: Mapping[Place, LayerOrder]) -
         "layers": sum(place != source for place, source in sources.items()),
         "experts": sum(int(np.count_nonzero(order != np.arange(len(order)))) for order in experts),
         "mlps_with_neurons": sum(len(order.neurons) for order in orders.values()),
-        "layers_with_heads": sum(order.queries is not None for order in orders.values()),
+        "layers_with_heads": sum(bool(order.heads) for order in orders.values()),
     }
 
 
