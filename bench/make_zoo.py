@@ -21,8 +21,9 @@ from .zoo.members import MEMBERS, Zoo
 from .zoo.states import load
 from .zoo.training import logits
 
-LARGEST_GAP = 0.15
-"""Between logits that should be equal, relative to the largest: bfloat16 rounds every weight."""
+LARGEST_GAP = 0.05
+"""Between logits that should be equal, relative to the largest: bfloat16 rounds every weight. Of the median token: one
+whose experts nearly tie may go to another after rounding, and all its logits with it."""
 
 
 def make_zoo(
@@ -64,13 +65,16 @@ def needed(only: Collection[str]) -> set[str]:
 
 
 def function_gaps(zoo: Zoo, made: Collection[str]) -> dict[str, float]:
-    """How far the members that should compute base's function are from it."""
+    """How far the members that should compute base's function are from it, at the median token."""
     members = [name for name in UNCHANGED if name in made]
     if not members:
         return {}
     expected = logits(load(zoo.path("base")))
     scale = expected.abs().max().item()
-    gaps = {name: round((logits(load(zoo.path(name))) - expected).abs().max().item() / scale, 4) for name in members}
+    gaps = {}
+    for name in members:
+        by_token = (logits(load(zoo.path(name))) - expected).abs().amax(dim=-1)
+        gaps[name] = round(by_token.median().item() / scale, 4)
     assert max(gaps.values()) < LARGEST_GAP, gaps
     return gaps
 

@@ -3,9 +3,11 @@
 
 void bind_io(pybind11::module_& module);
 void bind_cpu(pybind11::module_& module);
+void bind_assign(pybind11::module_& module);
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "Native parts of weightkin: guarded file mappings and CPU kernels.";
     bind_io(module);
     bind_cpu(module);
+    bind_assign(module);
 }

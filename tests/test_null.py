@@ -148,6 +148,20 @@ def test_gains_that_rounding_left_equal_have_no_statistic() -> None:
     assert np.isnan(z_score(statistic(*gains, 255)))
 
 
+@pytest.mark.parametrize(("lines", "channels", "draws"), [(1, 64, 31), (24, 64, 31), (64, 4096, 256), (91, 2880, 256)])
+def test_what_rounding_leaves_of_a_constant_statistic_is_no_evidence(lines: int, channels: int, draws: int) -> None:
+    """Lags keep to multiples of a step, and channels of that period are the same after each."""
+    step = int(np.gcd.reduce(draw_lags(channels, draws, 0)))
+    largest, rounded = channels if lines > 1 else 1, 0
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        x = np.tile(random.standard_normal((lines, step)), channels // step)
+        found = statistic(x, random.standard_normal((lines, channels)), draws)
+        rounded += bool(np.ptp(found) > 1e-12 * np.abs(found).max())
+        assert found.any() and np.isnan(z_score(found, largest)) and not standardise(found, largest).any()
+    assert rounded, "the kernel rounds nothing here"
+
+
 def test_kin_are_found() -> None:
     """Of two tensors with a correlation of 0.1, z is near r sqrt(elements)."""
     random = np.random.default_rng(0)

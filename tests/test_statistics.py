@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from weightkin import ops
 from weightkin.similarity import PairSums, cosine, pearson
 from weightkin.statistics.intervals import jackknife
 from weightkin.statistics.matching import agreement, permutation_score
@@ -73,6 +74,20 @@ def test_agreement_is_nearly_poisson(rows: int, columns: int) -> None:
 
 def test_places_without_a_partner_do_not_agree() -> None:
     assert agreement(np.array([-1, 2, 0]), np.array([-1, 2, 1]), 3).agreeing == 1
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(50, 50), (60, 40), (40, 60)])
+def test_assignments_found_on_one_part_of_the_evidence_are_scored_on_another(rows: int, columns: int) -> None:
+    random = np.random.default_rng(3)
+    truth = np.eye(rows, columns)
+    first, second = (truth + 0.2 * random.standard_normal((2, rows, columns))).astype(np.float32)
+    found, again, unrelated = (ops.assign(one) for one in (first, second, random.standard_normal((rows, columns))))
+    matched = min(rows, columns)
+    one = permutation_score(second, found)
+    assert one.score == pytest.approx(matched, abs=5 * 0.2 * np.sqrt(matched)) and one.z > 6
+    assert abs(permutation_score(second, unrelated).z) < 5
+    assert agreement(found, again, rows).agreeing > 0.9 * matched and agreement(found, again, rows).p < 1e-9
+    assert agreement(found, unrelated, rows).agreeing < 8
 
 
 @given(st.floats(-3, 3), st.floats(0.01, 2), st.floats(-3, 3), st.floats(0.01, 2), st.integers(0, 9))

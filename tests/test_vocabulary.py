@@ -48,6 +48,22 @@ def test_tokens_in_another_order(kind: str, tmp_path: Path) -> None:
     assert (left_out["reason"], left_out["parameters"]) == ("token of one vocabulary only", 40 * HIDDEN)
 
 
+@pytest.mark.parametrize("order", ["same", "other", "other, swapped"])
+def test_identical_is_in_the_same_order(order: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows, names = random.standard_normal((TOKENS, HIDDEN)), [f"token{i}" for i in range(TOKENS)]
+    places = np.arange(TOKENS) if order == "same" else random.permutation(TOKENS)
+    a = model(tmp_path / "a", [*names, "renamed"], np.vstack([rows, rows[:1]]))
+    b = model(tmp_path / "b", [names[i] for i in places] + ["another name"], np.vstack([rows[places], rows[:1]]))
+    if order == "other, swapped":
+        a, b = b, a
+    results = compare(a, b)
+    assert results.summary["roles"][0]["changed_fraction"] == 0
+    for identical in (results["tensors"]["identical"].to_pylist()[0], results.summary["groups"][0]["identical"]):
+        assert identical == (order == "same")
+    assert results.summary["groups"][0]["verdict"] == ("identical" if order == "same" else "derived")
+
+
 def test_equal_vocabularies_compare_by_index(tmp_path: Path) -> None:
     rows = np.random.default_rng(1).standard_normal((2, TOKENS, HIDDEN))
     names = [f"token{i}" for i in range(TOKENS)]

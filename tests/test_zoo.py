@@ -1,15 +1,8 @@
-"""Verdicts on small models that were really trained, with a lineage that is known.
-
-Training takes two minutes on two free cores. The environment variable WEIGHTKIN_ZOO may name a ready zoo instead
-(python -m weightkin.bench.make_zoo).
-"""
+"""Verdicts on small models that were really trained, with a lineage that is known."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -24,22 +17,6 @@ from weightkin.bench.zoo.members import MEMBERS
 from weightkin.checkpoint import open_checkpoint
 from weightkin.correspondence.heads import find_head_matches
 from weightkin.schema import resolve
-
-ONLY = ("twin", "shuffled", "sft", "cpt", "upscaled", "pruned", "regrown", "transplant", "vlm_b", "vlm_c")
-
-
-@pytest.fixture(scope="session")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a zoo."""
-    ready = os.environ.get("WEIGHTKIN_ZOO")
-    if ready:
-        return Path(ready)
-    folder = tmp_path_factory.mktemp("zoos") / "zoo"
-    command = [sys.executable, "-m", "weightkin.bench.make_zoo", "--quick", "--out", str(folder), "--only", *ONLY]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 @pytest.fixture(scope="session")

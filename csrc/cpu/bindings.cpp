@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "cross_gram.h"
 #include "histogram.h"
 #include "lagged.h"
 #include "sweep.h"
@@ -170,6 +171,58 @@ py::array_t<double> py_lagged(const std::vector<OperandArgument>& arguments, std
     return out;
 }
 
+// Checked operands of one side of cross_gram; `depth` is -1 until the first row has told it.
+std::vector<Operand> checked_rows(const std::vector<OperandArgument>& arguments, std::vector<py::buffer_info>& buffers,
+                                  std::int64_t& depth, py::ssize_t& rows) {
+    std::vector<Operand> operands;
+    for (const OperandArgument& argument : arguments) {
+        buffers.push_back(bytes_of(std::get<0>(argument)));
+        operands.push_back(checked_operand(argument, buffers.back()));
+        const std::vector<std::int64_t>& shape = operands.back().shape;
+        if (shape.empty()) throw std::invalid_argument("an operand without axes has no rows");
+        std::int64_t size = 1;
+        for (std::size_t axis = 1; axis < shape.size(); ++axis) size *= shape[axis];
+        if (depth >= 0 && size != depth) throw std::invalid_argument("rows differ in size");
+        depth = size, rows += shape[0];
+    }
+    return operands;
+}
+
+py::tuple py_cross_gram(const std::vector<OperandArgument>& left, const std::vector<OperandArgument>& right,
+                        bool symmetric, unsigned threads) {
+    CrossGramRequest request;
+    request.symmetric = symmetric, request.threads = threads;
+    std::vector<py::buffer_info> buffers;
+    std::int64_t depth = -1;
+    py::ssize_t counts[2] = {};
+    request.left = checked_rows(left, buffers, depth, counts[0]);
+    request.right = checked_rows(right, buffers, depth, counts[1]);
+    request.depth = std::max<std::int64_t>(depth, 0);
+    if (symmetric && counts[0] != counts[1]) throw std::invalid_argument("symmetric, but not the same rows");
+    if (threads == 0) throw std::invalid_argument("no threads");
+    for (const Operand& operand : request.left) {
+        if (is_integer(operand.dtype)) throw std::invalid_argument("integers have no inner products");
+    }
+    for (const Operand& operand : request.right) {
+        if (is_integer(operand.dtype)) throw std::invalid_argument("integers have no inner products");
+    }
+    const auto zeros = [](std::vector<py::ssize_t> shape) {
+        py::array_t<double> out(shape);
+        std::fill_n(out.mutable_data(), out.size(), 0.0);
+        return out;
+    };
+    auto product = zeros({counts[0], counts[1]});
+    auto sum_left = zeros({counts[0]}), sum_right = zeros({counts[1]});
+    auto square_left = zeros({counts[0]}), square_right = zeros({counts[1]});
+    const CrossGramResult result{product.mutable_data(), sum_left.mutable_data(), sum_right.mutable_data(),
+                                 square_left.mutable_data(), square_right.mutable_data()};
+    {
+        const py::gil_scoped_release release;
+        cross_gram(request, result);
+    }
+    return py::make_tuple(product, sum_left, sum_right, square_left, square_right);
+}
+
 }  // namespace
 
 void bind_cpu(py::module_& module) {
@@ -188,6 +241,8 @@ void bind_cpu(py::module_& module) {
     module.def("sweep", &py_sweep, py::arg("operands"), py::arg("bounds"), py::arg("tile"), py::arg("gram"),
                py::arg("difference"), py::arg("whole_histogram"));
     module.def("lagged", &py_lagged, py::arg("operands"), py::arg("axis"), py::arg("lines"), py::arg("lags"));
+    module.def("cross_gram", &py_cross_gram, py::arg("left"), py::arg("right"), py::arg("symmetric"),
+               py::arg("threads"));
     module.def(
         "read",
         [](const py::buffer& buffer, std::size_t begin, std::size_t end) {

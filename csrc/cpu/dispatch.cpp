@@ -3,13 +3,31 @@
 #include <atomic>
 #include <cstring>
 
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "kernels.h"
 
 namespace weightkin {
 namespace {
 
+#ifdef WEIGHTKIN_X86
+// Linux saves tiles only for processes that ask; the permission holds for all their threads.
+bool tiles_permitted() {
+#ifdef __linux__
+    constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+#endif
+
 struct Available {
-    const Kernels* best_first[4] = {};
+    Kernels amx, avx512_bf16;
+    const Kernels* best_first[6] = {};
     Available() {
         const Kernels** next = best_first;
 #ifdef WEIGHTKIN_X86
@@ -18,6 +36,11 @@ struct Available {
             __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
         const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        avx512_bf16 = amx = kAvx512Kernels;
+        avx512_bf16.name = "avx512_bf16", avx512_bf16.cross_gram[kBf16] = kAvx512Bf16CrossGram;
+        amx.name = "amx", amx.cross_gram[kBf16] = kAmxCrossGram;
+        if (avx512 && __builtin_cpu_supports("amx-bf16") && tiles_permitted()) *next++ = &amx;
+        if (avx512 && __builtin_cpu_supports("avx512bf16")) *next++ = &avx512_bf16;
         if (avx512) *next++ = &kAvx512Kernels;
         if (avx2) *next++ = &kAvx2Kernels;
 #endif

@@ -10,8 +10,9 @@
 
 namespace weightkin {
 
-constexpr std::size_t kChunk = 4096;  // elements between two additions to an output
-constexpr int kMaxRows = 16;          // rows of one gram call in the memory-bound regime
+constexpr std::size_t kChunk = 4096;    // elements between two additions to an output
+constexpr std::size_t kObjectPad = 16;  // two vectors of doubles of the widest instruction set
+constexpr int kMaxRows = 16;            // rows of one gram call in the memory-bound regime
 
 // Element types that kernels read. Other types are widened into one of these first (operand.cpp).
 enum Element : int { kBf16 = 0, kF16 = 1, kF32 = 2, kF64 = 3, kElements = 4 };
@@ -37,8 +38,40 @@ using LaggedKernel = void (*)(const float* x, const float* y, std::size_t length
 // Writes the magnitudes (codes without sign) that are at least `floor`; returns how many. `out` has room for `count`
 // + 16.
 using TailKernel = std::size_t (*)(const void* codes, std::size_t count, std::uint32_t floor, std::uint32_t* out);
+// What a person bids: the largest scores[j] - price[j], its object j (the first of equals), and the second largest.
+struct Bid {
+    double best, second;
+    std::int64_t object;
+};
+// `scores`: one row, of one person; `price`, as all arrays over objects below, padded to kObjectPad, with infinity.
+using BidKernel = Bid (*)(const void* scores, const double* price, std::size_t objects);
+struct Reach {
+    double distance;      // the least
+    std::int64_t object;  // the first at that distance
+};
+// distance[j] = min(distance[j], offset - (scores[j] - price[j])), and from[j] = person wherever that lowers it. An
+// object whose price and distance are infinite stays out.
+using RelaxKernel = Reach (*)(const void* scores, const double* price, std::size_t objects, double offset,
+                              std::int64_t person, double* distance, std::int64_t* from);
 using ReadKernel = std::uint64_t (*)(const void* data, std::size_t bytes);
 using FmaKernel = std::uint64_t (*)(std::uint64_t flops);
+
+constexpr std::size_t kPanelSlots = 240;  // of every packed row of cross_gram; as many zeros as it is shorter
+constexpr std::size_t kSlotGrain = 48;    // kernels work on multiples of so many
+
+// How one element type meets itself in cross_gram (cross_gram.inl). A packed row is `kPanelSlots` slots; a left strip
+// is `left_rows` of them, a right strip [kPanelSlots, right_rows] slots. `slots` are multiples of kSlotGrain.
+struct CrossGramKernel {
+    std::size_t left_rows, right_rows;
+    std::size_t slot_elements;  // 1 of float32 or float64, or 2 of bf16
+    std::size_t slot_bytes;
+    // Returns whether the elements suit `multiply`: zero, or of magnitude 2^-55 to 2^60 where lanes are float32.
+    bool (*pack)(const void* row, std::size_t depth, std::size_t slots, void* packed);
+    void (*arrange)(const void* packed, std::size_t slots, void* strip);  // right_rows packed rows as a right strip
+    // out[i * stride + j] += <row i of the left strip, row j of consecutive right strips>
+    void (*multiply)(const void* left, const void* right, std::size_t strips, std::size_t slots, double* out,
+                     std::size_t stride);
+};
 
 struct Kernels {
     const char* name;
@@ -46,18 +79,24 @@ struct Kernels {
     GramKernel gram_wide[kElements];  // float64 throughout: where cancellation or range would break that bound
     DifferenceKernel difference[kElements];
     DifferenceKernel difference_wide[kElements];  // float64: where a difference overflows float32
+    CrossGramKernel cross_gram[kElements];
     BalanceKernel balance;
     LaggedKernel lagged;
-    std::size_t lanes;  // floats of a vector
-    TailKernel tail;    // null where it would not pay
-    ReadKernel read;    // XOR of all bytes: the roof that the benchmarks measure against
-    FmaKernel fma;      // at least so many operations in registers; how many: the roof of compute-bound kernels
+    std::size_t lanes;     // floats of a vector
+    BidKernel bid[2];      // of F32, F64
+    RelaxKernel relax[2];  // of F32, F64
+    TailKernel tail;       // null where it would not pay
+    ReadKernel read;       // XOR of all bytes: the roof that the benchmarks measure against
+    FmaKernel fma;         // at least so many operations in registers; how many: the roof of compute-bound kernels
 };
 
 extern const Kernels kScalarKernels;
 #ifdef WEIGHTKIN_X86
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+// What these have beyond avx512: their own way to multiply bf16.
+extern const CrossGramKernel kAvx512Bf16CrossGram;
+extern const CrossGramKernel kAmxCrossGram;
 #endif
 
 const Kernels* const* available_kernels();   // of this machine, best first, then a null

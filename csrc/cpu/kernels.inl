@@ -1,11 +1,14 @@
-// One instruction set's kernels: kVectorBytes and WEIGHTKIN_KERNELS (the table's name) come from the including source.
+// One instruction set's kernels: kVectorBytes, kStripRows (rows of a left strip of cross_gram: two vectors of
+// sums for each, and some registers left) and WEIGHTKIN_KERNELS (the table's name) come from the including source.
 
 namespace weightkin {
 namespace {
 
 #include "lanes.inl"
 
+#include "assign.inl"
 #include "balance.inl"
+#include "cross_gram.inl"
 #include "difference.inl"
 #include "gram.inl"
 #include "lagged.inl"
@@ -47,9 +50,17 @@ const Kernels WEIGHTKIN_KERNELS = {
     {gram<kBf16, double>, gram<kF16, double>, gram<kF32, double>, gram<kF64, double>},
     {difference<kBf16, float>, difference<kF16, float>, difference<kF32, double>, difference<kF64, double>},
     {difference<kBf16, double>, difference<kF16, double>, difference<kF32, double>, difference<kF64, double>},
+    {
+        kCrossGram<kBf16, float, kStripRows>,
+        kCrossGram<kF16, float, kStripRows>,
+        kCrossGram<kF32, float, kStripRows>,
+        kCrossGram<kF64, double, kStripRows>,
+    },
     balance,
     lagged,
     kLanes<float>,
+    {bid<kF32>, bid<kF64>},
+    {relax<kF32>, relax<kF64>},
     tail,
     read,
     fma,

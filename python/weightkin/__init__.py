@@ -1,6 +1,6 @@
 """weightkin: does one large language model come from another?
 
-`compare`, `matrix`, `claims` and `load` return `Results`; what reads weights is imported when it is first used.
+`compare`, `matrix`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from .errors import AlignmentError, CheckpointError, PlanError, ResultsError, We
 if TYPE_CHECKING:
     from .comparison import compare, matrix
     from .inspection import inspect
+    from .matching import experts
     from .published import claims
     from .realign import align
     from .results import Results, load
@@ -21,12 +22,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlignmentError", "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "align", "claims",
-    "compare", "inspect", "load", "matrix",
+    "compare", "experts", "inspect", "load", "matrix",
 ]  # fmt: skip
 
 _HOMES = {
     "align": "realign", "compare": "comparison", "matrix": "comparison", "claims": "published",
-    "inspect": "inspection", "Results": "results", "load": "results",
+    "inspect": "inspection", "experts": "matching", "Results": "results", "load": "results",
 }  # fmt: skip
 
 

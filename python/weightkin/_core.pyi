@@ -66,3 +66,13 @@ def lagged(
     lines: npt.NDArray[np.int64],
     lags: npt.NDArray[np.uint32],
 ) -> npt.NDArray[np.float64]: ...
+def assign(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], threads: int) -> npt.NDArray[np.int64]: ...
+def cross_gram(
+    left: Sequence[Operand], right: Sequence[Operand], symmetric: bool, threads: int
+) -> tuple[
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+]: ...

@@ -116,7 +116,8 @@ class _Machine:
             return found
         statistic = ops.lagged(self._operands(unit), relabelling.axis, relabelling.lines, relabelling.lags)
         self._finish(unit.members, [slot.view for slot in unit.slots if slot.view is not None])
-        return replace(found, lagged=statistic)
+        columns = 1 + relabelling.draws
+        return replace(found, lagged=statistic[:, :columns], opposite=statistic[:, columns:])
 
     def check(self) -> None:
         """Refuses everything computed if a file was written to meanwhile."""

@@ -97,10 +97,11 @@ def _sweep_rate(plan: Plan, threads: int) -> float:
 def _products(plan: Plan, null: int) -> int:
     """Products that the relabelled copies take, of all pairs and draws."""
     relabellings, total = Relabellings(plan, null, seed=0), 0
+    ways = 2 if len(plan.models) > 2 else 1  # as in Relabelling.lags
     for unit in plan.units:
         if null_axis(unit) is not None:
             pairs = len(unit.members) * (len(unit.members) - 1) // 2
-            total += min(ELEMENTS, unit.parameters) * relabellings.draws(unit.address.component) * pairs
+            total += min(ELEMENTS, unit.parameters) * relabellings.draws(unit.address.component) * pairs * ways
     return total
 
 

@@ -32,6 +32,9 @@ class Relabelling:
 
     axis: int
     lags: npt.NDArray[np.uint32]
+    """[1 + R], or [1 + 2 R] with the opposite of each draw's lag behind."""
+    draws: int
+    """R"""
     lines: npt.NDArray[np.int64]
     """Lines along `axis` that take part, numbered row-major over the other axes."""
 
@@ -43,6 +46,8 @@ class Relabellings:
     def __init__(self, plan: Plan, draws: int, seed: int) -> None:
         """`draws`: how many, R; fewer where a component's residual axis has no more than R channels."""
         self._seed, self._wanted = seed, draws
+        # A pair's draw turns its second model. For a third model to turn alike against either, it must go both ways.
+        self._both_ways = len(plan.models) > 2
         self._draws: dict[str, int] = {}
         self.extend(plan)
 
@@ -68,8 +73,11 @@ class Relabellings:
             return None
         extent = unit.views[0].shape[axis]
         lags = draw_lags(extent, draws, self._seed, unit.address.component, unit.axes[axis])
+        if self._both_ways:
+            lags = np.concatenate([lags, (extent - lags[1:]) % extent]).astype(np.uint32)
         lines = unit.parameters // extent
-        return Relabelling(axis, lags, draw_lines(lines, max(1, ELEMENTS // extent), self._seed, unit.address))
+        chosen = draw_lines(lines, max(1, ELEMENTS // extent), self._seed, unit.address)
+        return Relabelling(axis, lags, draws, chosen)
 
 
 def largest_statistic(unit: Unit) -> float:

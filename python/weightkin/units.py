@@ -56,6 +56,14 @@ class Unit:
         dtypes = {"BF16" if view.dtype.startswith("F8") else view.dtype for view in self.views}
         return "F32" if len(dtypes) > 1 or any(gain is not None for gain in self.gains) else dtypes.pop()
 
+    def in_place(self, a: int, b: int) -> bool:
+        """Whether elements of models `a` and `b` meet at the same place of both tensors."""
+        if not self.rows:
+            return True
+        given = [self.rows[self.members.index(model)] for model in (a, b)]
+        of_a, of_b = (np.arange(self.views[0].shape[0]) if rows is None else rows for rows in given)
+        return np.array_equal(of_a, of_b)
+
     @property
     def is_float(self) -> bool:
         return self.views[0].dtype in FLOAT_DTYPES

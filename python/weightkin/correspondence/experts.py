@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 
 from .. import ops
-from ..errors import PlanError
 from ..schema import Model
 from ..statistics.matching import permutation_score
 from ..statistics.null import generator
@@ -27,16 +26,21 @@ NEURON_MEMORY = 384 << 20
 """Bytes of float32 copies that searches for neurons may hold together."""
 
 
-def check_widths(a: Side, b: Side, pairs: Sequence[tuple[str, int, int]]) -> None:
-    """Raises `PlanError` unless all pairs of layers have one residual width."""
-    for component, layer_a, layer_b in pairs:
-        widths = a.layers[component, layer_a].width, b.layers[component, layer_b].width
-        if widths[0] != widths[1]:
-            raise PlanError(
-                f"the residual streams differ: {widths[0]:,} channels in {a.model.checkpoint.path} and {widths[1]:,} in "
-                f"{b.model.checkpoint.path} ({component})",
-                "experts are compared by what they read from and write to it; nothing is cropped",
-            )
+def unsearchable(a: Side, b: Side, pair: tuple[str, int, int], by: By = "probe") -> str | None:
+    """Why the MLPs of two layers cannot be matched; None if they can."""
+    component, layer_a, layer_b = pair
+    one, other = a.layers.get((component, layer_a)), b.layers.get((component, layer_b))
+    if one is None or other is None:
+        return f"no gated MLP in {'A' if one is None else 'B'}"
+    if one.width != other.width:  # what reads and writes different streams cannot be compared, and nothing is cropped
+        return f"residual streams of {one.width:,} and {other.width:,} channels"
+    if by != "probe" and not (one.routed and other.routed):
+        return "no routed experts"
+    if by == "router" and (one.router is None or other.router is None):
+        return "no router"
+    if by == "weights" and one.mlps[0].neurons != other.mlps[0].neurons:
+        return "experts of different widths"
+    return None
 
 
 def match_layer(
@@ -111,7 +115,7 @@ def _with_neurons(found: LayerMatch, a: Side, b: Side, which: str, seed: int, th
     random = generator(seed, "neurons", found.component, found.layer_a, found.layer_b)
     sampled = random.choice(chosen, min(BASELINE_PAIRS, len(chosen)), replace=False)
     copies = min(MOST_LAGS, orbit.size - 1, BASELINE_LAGS * BASELINE_PAIRS // len(sampled))
-    lags = {int(at): 1 + random.choice(orbit.size - 1, copies, replace=False) for at in sampled}
+    lags = {int(at): (1 + random.choice(orbit.size - 1, copies, replace=False)).tolist() for at in sampled}
     at_once = max(1, min(threads, NEURON_MEMORY // max(24 * found.b[at].neurons * orbit.width for at in chosen)))
     inner = max(1, threads // at_once)
 
@@ -130,13 +134,10 @@ def find_mlp_matches(
     a: Model, b: Model, layers: Sequence[tuple[str, int, int]], *, seed: int = 0, threads: int = 1, by: By = "probe",
     neurons: str = "matched",
 ) -> list[LayerMatch]:  # fmt: skip
-    """Matches of the MLPs of each pair (component, layer of A, layer of B); pairs without MLPs on both sides are left out.
-
-    Raises `PlanError` where residual widths differ.
-    """
+    """Matches of the MLPs of each pair (component, layer of A, layer of B); pairs that cannot be
+    searched are left out."""
     one, other = Side(a), Side(b)
-    pairs = [pair for pair in layers if (pair[0], pair[1]) in one.layers and (pair[0], pair[2]) in other.layers]
-    check_widths(one, other, pairs)
+    pairs = [pair for pair in layers if unsearchable(one, other, pair, by) is None]
     found = [match_layer(one, other, pair, by=by, neurons=neurons, seed=seed, threads=threads) for pair in pairs]
     one.weights.check()
     other.weights.check()

@@ -126,8 +126,10 @@ class Weights:
 
     def array(self, view: View) -> Floats:
         """A copy; what is not finite becomes 0, because one such element would hide an expert from every search."""
-        found = np.ascontiguousarray(self._shards.array(view), dtype=np.float32)
-        return np.nan_to_num(found, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        found = np.array(self._shards.array(view), dtype=np.float32, order="C")
+        if not np.isfinite(found.sum(dtype=np.float64)):
+            np.nan_to_num(found, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return found
 
     def raw(self, view: View) -> np.ndarray[Any, np.dtype[Any]]:
         """The mapped elements."""

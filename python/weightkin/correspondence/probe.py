@@ -30,21 +30,21 @@ def inputs(orbit: Orbit, seed: int) -> Floats:
 def channel_scale(weights: Weights, layer: MlpLayer) -> Floats:
     """[d]: what input channels are multiplied with, so that none weighs more than others in the layer's gates and ups.
 
-    It stands in for folding norm gains, for it undoes any scale of a channel, and gates see inputs of deviation 1. From
-    routed experts if there are any.
+    It undoes any scale of a channel, so norm gains need no folding, and gates see inputs of deviation 1. From routed
+    experts if there are any.
     """
-    sums = {part: np.zeros(layer.width) for part in ("gate", "up")}
-    members = layer.mlps[: layer.routed] or layer.mlps
-    for mlp in members:
-        for part, total in sums.items():
+    gate, up = np.zeros(layer.width), np.zeros(layer.width)
+    for mlp in layer.mlps[: layer.routed] or layer.mlps:
+        for part, total in (("gate", gate), ("up", up)):
             rows = weights.array(mlp.views[part].narrow(0, 0, min(ROWS, mlp.neurons)))
             total += np.square(rows, dtype=np.float64).mean(axis=0)
-    gate, up = sums["gate"] / len(members), sums["up"] / len(members)
-    if not gate.any():
+    gate /= len(layer.mlps[: layer.routed] or layer.mlps)
+    square = np.sqrt(gate * up)
+    if not square.any():
         return np.zeros(layer.width, np.float32)
     # The scale of up means nothing (down can undo it), that of gate does: it decides where the activation bends.
-    square = (gate + up * (gate.mean() / up.mean() if up.any() else 0.0)) / 2
-    scale = np.divide(1.0, np.sqrt(square * layer.width), out=np.zeros_like(square), where=square > 0)
+    square *= np.divide(gate, square, out=np.zeros_like(square), where=square > 0).sum()
+    scale = np.divide(1.0, np.sqrt(square), out=np.zeros_like(square), where=square > 0)
     return scale.astype(np.float32)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +20,10 @@ from ..errors import PlanError
 from ..schema import Model
 from ..statistics.verdict import Z_MATRIX
 from .alignment import Alignment, Mlp, MlpMatch
-from .experts import LayerMatch, Side, match_layer
+from .descriptors import Side
+from .experts import match_layer
 from .heads import LayerHeads, find_head_matches
+from .layer_match import LayerMatch
 from .layer_units import depth
 from .layers import find_layer_maps
 from .maps import LayerMap
@@ -117,7 +118,7 @@ def _experts(
         sides = Side(a), Side(b)
     except PlanError as error:
         return replace(found, notes=(*found.notes, f"experts were not searched: {error}"))
-    pairs, notes = [], list(found.notes)
+    pairs = []
     for component, layer_a, layer_b in _pairs(found.alignment, a, b, components):
         layers = sides[0].layers.get((component, layer_a)), sides[1].layers.get((component, layer_b))
         if layers[0] is not None and layers[1] is not None and layers[0].width == layers[1].width:
@@ -139,7 +140,7 @@ def _experts(
     for side in sides:
         side.weights.check()
     mlps = {b: a for match in matches for b, a in applied_mlps(match).items()}
-    return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=matches, notes=tuple(notes))
+    return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=matches)
 
 
 def applied_mlps(match: LayerMatch) -> dict[Mlp, MlpMatch]:
@@ -152,7 +153,8 @@ def applied_mlps(match: LayerMatch) -> dict[Mlp, MlpMatch]:
         if neurons is not None and confirmed(match, neurons):
             in_place = np.array_equal(neurons.permutation, np.arange(match.a[match.assignment[at]].neurons))
             order = None if in_place else neurons.permutation
-        moved |= order is not None or (one.kind, one.expert) != (other.kind, other.expert)
+        moved |= order is not None or one[2:] != other[2:]
+        moved |= other.expert is not None and match.routed[0] != match.routed[1]  # router rows without a counterpart
         out[other] = MlpMatch(one, order)
     return out if moved else {}
 
@@ -163,58 +165,3 @@ def confirmed(match: LayerMatch, neurons: NeuronMatch) -> bool:
     draws = np.concatenate([one.scores[1:] for one in match.neurons.values()])
     mean, deviation = match.baseline
     return bool(draws.size > 1 and neurons.scores[0] > draws.max() and neurons.scores[0] >= mean + Z_MATRIX * deviation)
-
-
-def describe(found: Found) -> dict[str, Any]:
-    """The evidence, as summary.json has it."""
-    alignment = found.alignment
-    return {
-        "layers": {
-            component: {
-                "assignment": one.assignment.tolist(), "arrangement": one.arrangement,
-                "applied": component in alignment.layers, "z": one.total[0], "p": one.total[1], "draws": one.draws,
-            }
-            for component, one in found.layers.items()
-        },
-        "experts": [_describe_mlps(one) for one in found.mlps if len(one.matched)],
-        "heads": [
-            {
-                "component": component, "layer_a": one.layer_a, "layer_b": layer_b,
-                "groups": one.match.groups.tolist(), "queries": one.match.queries.tolist(),
-                "applied": (component, layer_b) in alignment.heads,
-                "z": one.confirmed.z, "p": one.confirmed.p, "z_searched": one.searched.z, "draws": one.confirmed.draws,
-            }
-            for (component, layer_b), one in found.heads.items()
-            if one.match is not None and one.confirmed is not None and one.searched is not None
-        ],
-        "notes": list(found.notes),
-    }  # fmt: skip
-
-
-def _describe_mlps(match: LayerMatch) -> dict[str, Any]:
-    applied = applied_mlps(match)
-    matched = match.matched
-    pairs = [(match.a[match.assignment[at]].mlp, match.b[at].mlp) for at in map(int, matched)]
-    routed = [one.expert for one in (mlp.mlp for mlp in match.b) if one.expert is not None]
-    parents = {b.expert: a for a, b in pairs if b.expert is not None}
-    neurons = [
-        match.neurons[at] for at in map(int, matched) if at in match.neurons and confirmed(match, match.neurons[at])
-    ]
-    return {
-        "component": match.component, "layer_a": match.layer_a, "layer_b": match.layer_b, "applied": bool(applied),
-        "mlps": len(match.b), "assigned": len(matched),
-        "assignment": [_number(parents.get(expert)) for expert in routed],
-        "parents": sorted({f"{a.kind} -> {b.kind}" for a, b in pairs}),
-        "identity_fraction": float(np.mean([a[2:] == b[2:] for a, b in pairs])),
-        "matched": float(match.scores[match.assignment[matched], matched].mean()), "background": match.background,
-        "z": match.z, "p": match.p, "draws": len(match.statistic) - 1,
-        "neurons": len(neurons), "neurons_moved": sum(one.neurons is not None for one in applied.values()),
-        "neuron_identity": float(np.mean([one.in_place for one in neurons])) if neurons else None,
-        "neuron_z": match.neuron_z(neurons) if neurons else None,
-        "neuron_pearson": float(np.mean([one.neuron_pearson["up"] for one in neurons])) if neurons else None,
-    }  # fmt: skip
-
-
-def _number(parent: Mlp | None) -> int:
-    """Of a routed expert, -1 for none and for a dense or shared one."""
-    return -1 if parent is None or parent.expert is None else parent.expert

@@ -14,7 +14,7 @@ from ..similarity import PairSums
 from ..statistics.multiplicity import benjamini_hochberg
 from .evidence import NULLS, Found, PairEvidence
 from .journal import Journal
-from .packing import unpack, unpack_lagged
+from .packing import unpack, unpack_null
 from .summary import PairTotals
 from .tables import TENSORS, PairSweep, add_measures, block_columns, blocks_table, pair_of, tensor_record
 from .triples import TRIPLES, triples
@@ -99,10 +99,11 @@ def _tensor_evidence(
     """z and p of each unit, by pair; adjusting p for the number of tensors needs all before the first row is written."""
     found: dict[tuple[int, int], dict[int, Found]] = {pair: {} for pair in evidence}
     for unit in plan.units:
-        lagged = unpack_lagged(journal[unit.index], len(unit.members))
+        lagged, opposite = unpack_null(journal[unit.index], len(unit.members))
         if lagged.shape[1]:
             for a, b, _ in plan.compared(unit):
-                one = evidence[a, b].add(unit, lagged[pair_of(unit, a, b)], largest_statistic(unit))
+                pair = pair_of(unit, a, b)
+                one = evidence[a, b].add(unit, lagged[pair], largest_statistic(unit), opposite[pair])
                 if one is not None:
                     found[a, b][unit.index] = one
     return {pair: _adjusted(units) for pair, units in found.items()}

@@ -46,11 +46,14 @@ class Found(NamedTuple):
     draws: int
 
 
-def evidence_of(statistic: Array) -> Found | None:
-    """None where there is no null: no exchangeable axis, or a tensor that is constant or not finite."""
+def evidence_of(statistic: Array, largest: float = 1.0) -> Found | None:
+    """None where there is no null: no exchangeable axis, or a tensor that is constant or not finite.
+
+    `largest`: as in `z_score`.
+    """
     if statistic.size < 2:
         return None
-    z = float(z_score(statistic))
+    z = float(z_score(statistic, largest))
     return None if np.isnan(z) else Found(z, float(rank_p(statistic)), statistic.size - 1)
 
 
@@ -62,11 +65,16 @@ class PairEvidence:
     b: int
     _sums: dict[Place, Array] = field(default_factory=dict)
     _aligned: dict[Place, Array] = field(default_factory=dict)
+    _opposite: dict[Place, Array] = field(default_factory=dict)
+    """Of groups, in a run of three or more models."""
     _tensors: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, unit: Unit, statistic: Array, scale: float) -> Found | None:
-        """Takes in one tensor's statistic and returns its own evidence. `scale`: the statistic of a tensor with itself."""
-        found = evidence_of(statistic)
+    def add(self, unit: Unit, statistic: Array, largest: float, opposite: Array) -> Found | None:
+        """Takes in one tensor's statistic and returns its own evidence.
+
+        `largest`: the statistic of a tensor with itself; `opposite`: [R], at the opposite lags, or [0].
+        """
+        found = evidence_of(statistic, largest)
         if found is None:
             return None
         component, layer, role, _ = unit.address
@@ -78,10 +86,12 @@ class PairEvidence:
                 places.append(Place("component", component))
             if layer is not None:
                 places.append(Place("layer", component, unit.group, None, layer, unit.slots[-1].address.layer))
-        row, aligned = standardise(statistic), statistic / scale
+        row, aligned = standardise(statistic, largest), statistic / largest
         for place in places:
             self._sums[place] = self._sums[place] + row if place in self._sums else row
             self._aligned[place] = self._aligned[place] + aligned if place in self._aligned else aligned
+            if place.level == "group" and opposite.size:
+                self._opposite[place] = self._opposite.get(place, 0.0) + opposite / largest
             self._tensors[place] += 1
         return found
 
@@ -93,6 +103,13 @@ class PairEvidence:
         """[1 + R], of a `Place`: mean over tensors of the cosine of matching channels (vectors: of ranks), and at each draw."""
         place = Place(*key)
         return self._aligned[place] / self._tensors[place] if place in self._aligned else None
+
+    def turned(self, model: int, place: Place) -> Array | None:
+        """`aligned` of a group where every draw turns `model`, one of the two, by its lag. Of runs of three or more."""
+        found = self.aligned(*place)
+        if found is None or model == self.b:
+            return found
+        return np.concatenate([found[:1], self._opposite[place] / self._tensors[place]])
 
     def of(self, *place: Any) -> Found | None:
         """Pooled evidence of a `Place`."""

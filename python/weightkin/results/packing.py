@@ -12,21 +12,25 @@ import numpy.typing as npt
 
 from ..ops import Sweep
 
-_WIDTH = struct.Struct("<Q")
-_APART = {"histogram", "lagged"}
+Array = npt.NDArray[np.float64]
+
+_WIDTHS = struct.Struct("<QQ")
+_APART = {"histogram", "lagged", "opposite"}
 
 
 def pack(sweep: Sweep) -> bytes:
-    """The null with its width, then arrays in the order of Sweep's fields. Histograms have served by now."""
-    arrays = [_WIDTH.pack(sweep.lagged.shape[1]), sweep.lagged.tobytes()]
+    """The null with its widths, then arrays in the order of Sweep's fields. Histograms have served by now."""
+    null = sweep.lagged, sweep.opposite
+    arrays = [_WIDTHS.pack(*(part.shape[1] for part in null)), *(part.tobytes() for part in null)]
     arrays += [getattr(sweep, field.name).tobytes() for field in fields(Sweep) if field.name not in _APART]
     return b"".join(arrays)
 
 
-def unpack_lagged(payload: bytes, members: int) -> npt.NDArray[np.float64]:
-    """[P, 1 + R]: only the null's statistic."""
-    pairs, (width,) = members * (members - 1) // 2, _WIDTH.unpack_from(payload)
-    return np.frombuffer(payload, "<f8", pairs * width, _WIDTH.size).reshape(pairs, width)
+def unpack_null(payload: bytes, members: int) -> tuple[Array, Array]:
+    """Only the null: `lagged` and `opposite` of a Sweep."""
+    pairs, (width, opposite) = members * (members - 1) // 2, _WIDTHS.unpack_from(payload)
+    both = np.frombuffer(payload, "<f8", pairs * (width + opposite), _WIDTHS.size)
+    return both[: pairs * width].reshape(pairs, width), both[pairs * width :].reshape(pairs, opposite)
 
 
 def unpack(payload: bytes, blocks: int, members: int) -> Sweep:
@@ -34,8 +38,8 @@ def unpack(payload: bytes, blocks: int, members: int) -> Sweep:
     pairs = members * (members - 1) // 2
     shapes: dict[str, Sequence[int]] = dict.fromkeys(("sum_abs", "sum_square", "max_abs", "unequal"), (blocks, pairs))
     shapes |= {"gram": (blocks, members, members), "tensor_quantile": (members,)}
-    lagged = unpack_lagged(payload, members)
-    arrays, at = {}, _WIDTH.size + lagged.nbytes
+    lagged, opposite = unpack_null(payload, members)
+    arrays, at = {}, _WIDTHS.size + lagged.nbytes + opposite.nbytes
 
     def take(dtype: str, shape: Sequence[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
         nonlocal at
@@ -47,4 +51,5 @@ def unpack(payload: bytes, blocks: int, members: int) -> Sweep:
         if field.name not in _APART:
             kind = "<i8" if field.name in {"unequal", "nans", "infinities"} else "<f8"
             arrays[field.name] = take(kind, shapes.get(field.name, (blocks, members)))
-    return Sweep(**arrays, histogram=np.empty((members, 0), np.int64), lagged=lagged)  # type: ignore[arg-type]
+    histogram = np.empty((members, 0), np.int64)
+    return Sweep(**arrays, histogram=histogram, lagged=lagged, opposite=opposite)  # type: ignore[arg-type]

@@ -20,7 +20,11 @@ MEASURES = [
     "cosine", "pearson", "cosine_if_uncorrelated", "relative_l2_a", "relative_l2_b", "mean_abs_difference",
     "max_abs_difference", "p99_a", "p99_b", "p99_difference", "cv_a", "cv_b", "cv_difference", "changed_fraction",
 ]  # fmt: skip
-"""Columns of both tables, and keys of roles and groups in summary.json."""
+"""Columns of both tables, and keys of roles and groups in summary.json.
+
+p99: the 99th percentile of magnitude. Exact where both tensors are BF16 or 8-bit, or both F16. Otherwise (F32, F64, two types,
+folded gains) magnitudes are counted by the upper 16 bits of their float32, and p99 is the lower edge of a bin: up to 1/128
+of it too small, so a smaller `p99_difference` than that says nothing."""
 
 COUNTS = ["nans_a", "nans_b", "infinities_a", "infinities_b"]
 
@@ -34,7 +38,8 @@ TENSORS = pa.schema(
      ("z", pa.float64()), ("p", pa.float64()), ("p_adjusted", pa.float64()), ("draws", pa.int64()),
      ("z_closed_form", pa.float64()), ("note", pa.string())]
 )  # fmt: skip
-"""`status` is "compared" or "untested" (then `reason` says why and the measures are null).
+"""`status` is "compared" or "untested" (then `reason` says why and the measures are null). `identical`: of one type, with
+the same bytes in the same order; tokens that were matched by string between different numbers are not.
 
 `layer` and `expert` are those of A, and of B where A has no counterpart; `layer_b` and `expert_b` the other way round.
 `p` is the rank of the observed statistic among `draws` relabellings, `p_adjusted` by Benjamini and Hochberg over the pair's
@@ -85,7 +90,8 @@ class PairSweep:
         self.quantiles = sweep.quantile[:, i], sweep.quantile[:, j]
         self.whole_quantiles = float(sweep.tensor_quantile[i]), float(sweep.tensor_quantile[j])
         self.counts = [sweep.nans[:, i], sweep.nans[:, j], sweep.infinities[:, i], sweep.infinities[:, j]]
-        self.identical = unit.views[i].dtype == unit.views[j].dtype and self.whole.unequal[0] == 0
+        same_type = unit.views[i].dtype == unit.views[j].dtype
+        self.identical = same_type and self.whole.unequal[0] == 0 and unit.in_place(a, b)
 
 
 def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str, Any]:

@@ -17,14 +17,16 @@ TRIPLES = pa.schema(
      ("p", pa.float64())]
 )  # fmt: skip
 """One row per model `a`, two others of which `b` is at least as close to it, and group: mean aligned cosine of each,
-their difference, and how rare a difference as large is when B and C are relabelled."""
+their difference, and how rare a difference as large is when B and C are relabelled (where that changes nothing: no `z`,
+and `p` is 1)."""
 
 
 def triples(evidence: Mapping[tuple[int, int], PairEvidence]) -> Iterator[dict[str, Any]]:
     """Rows of `triples`.
 
-    Draw k relabels B and C by the same lag, so the differences at the draws are what the difference would be if neither
-    had anything to do with A. Groups that one of the two pairs lacks are left out.
+    Draw k relabels B and C by the same lag and leaves A alone, so what B and C have in common stays, and the differences
+    at the draws are what the difference would be if neither had anything to do with A. Groups that one of the two pairs
+    lacks are left out.
     """
     models = sorted({model for pair in evidence for model in pair})
     for a in models:
@@ -39,16 +41,17 @@ def triples(evidence: Mapping[tuple[int, int], PairEvidence]) -> Iterator[dict[s
 
 
 def _row(a: int, b: int, c: int, place: Place, left: PairEvidence, right: PairEvidence) -> dict[str, Any] | None:
-    of_b, of_c = left.aligned(*place), right.aligned(*place)
+    of_b, of_c = left.turned(b, place), right.turned(c, place)
     if of_b is None or of_c is None or of_b.shape != of_c.shape:
         return None
     if of_c[0] > of_b[0]:
         b, c, of_b, of_c = c, b, of_c, of_b
     difference = of_b - of_c
     z = float(z_score(difference))
+    # b and c change places where c is closer: the larger of two is in question, so both tails count.
+    p = 1.0 if np.isnan(z) else min(1.0, 2 * float(rank_p(difference)))
     return {
         "a": a, "b": b, "c": c, "component": place.component, "group": place.group,
         "aligned_b": float(of_b[0]), "aligned_c": float(of_c[0]), "difference": float(difference[0]),
-        # b and c change places where c is closer: the larger of two is in question, so both tails count.
-        "z": None if np.isnan(z) else z, "p": min(1.0, 2 * float(rank_p(difference))),
+        "z": None if np.isnan(z) else z, "p": p,
     }  # fmt: skip

@@ -24,18 +24,19 @@ class PermutationScore(NamedTuple):
         return (self.score - self.mean) / self.variance**0.5 if self.variance > 0 else float("nan")
 
 
-def permutation_score(scores: Array, assignment: Assignment) -> PermutationScore:
+def permutation_score(scores: npt.NDArray[np.floating], assignment: Assignment) -> PermutationScore:
     """sum of scores[assignment[j], j] for a permutation that was chosen without looking at `scores`.
 
-    `scores`: [A, B]; `assignment`: [B], the row that each column matches, -1 for none. With D the doubly centred
-    matrix, the sum over a uniform random permutation of n has mean n * mean(S) and variance sum(D^2) / (n - 1)
-    (Hoeffding, A combinatorial central limit theorem, 1951). A rectangular matrix is padded with zeros to a square.
+    `scores`: [A, B]; `assignment`: [B], as `ops.assign` returns it: the row that each column gets, -1 for none. With D
+    the doubly centred matrix, the sum over a uniform random permutation of n has mean n * mean(S) and variance
+    sum(D^2) / (n - 1) (Hoeffding, A combinatorial central limit theorem, 1951). A rectangular matrix is padded with
+    zeros to a square. Sums are float64.
     """
     size = max(scores.shape)
     padded = np.zeros((size, size))
     padded[: scores.shape[0], : scores.shape[1]] = scores
     columns = np.flatnonzero(assignment >= 0)
-    score = float(scores[assignment[columns], columns].sum())
+    score = float(padded[assignment[columns], columns].sum())
     doubly_centred = padded - padded.mean(0) - padded.mean(1, keepdims=True) + padded.mean()
     variance = float((doubly_centred**2).sum() / (size - 1)) if size > 1 else 0.0
     return PermutationScore(score, float(size * padded.mean()), variance)
@@ -52,6 +53,7 @@ class Agreement(NamedTuple):
 def agreement(first: Assignment, second: Assignment, rows: int) -> Agreement:
     """Number of columns that both assign to one row, and the chance of as many for independent random assignments.
 
+    `first`, `second`: [B], as `ops.assign` returns them; `rows`: A.
     Each column agrees with chance 1 / max(A, B), so the count is nearly Poisson with mean min(A, B) / max(A, B): 1 for
     permutations (the matching problem of Montmort; Poisson limit by Barbour, Holst & Janson 1992, 4.2).
     """

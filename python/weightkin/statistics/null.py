@@ -23,6 +23,11 @@ Array = npt.NDArray[np.float64]
 
 DRAWS = 256
 """Lags of the null unless the caller says otherwise: ranks resolve p down to 1/257."""
+ROUNDING = 1e-6
+"""Spread of a statistic that counts as none, as a share of its largest possible value.
+
+Kernels add in float32, so a statistic that is the same at every lag (of channels with a period, say) comes out with
+spreads up to 1e-8 of that. Those of trained models are above 1e-2."""
 VECTOR = 16
 """Floats of the widest vector that the kernels load."""
 
@@ -69,26 +74,27 @@ def rank_p(statistic: Array) -> Array:
     return np.asarray((1.0 + above) / (1.0 + draws.shape[-1]))
 
 
-def z_score(statistic: Array) -> Array:
-    """(observed - mean) / standard deviation over the draws; NaN if they do not vary."""
+def z_score(statistic: Array, largest: float = 1.0) -> Array:
+    """(observed - mean) / standard deviation over the draws; NaN if they do not vary.
+
+    `largest`: the value of the statistic for a tensor and itself.
+    """
     draws = statistic[..., 1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         z = (statistic[..., 0] - draws.mean(axis=-1)) / draws.std(axis=-1, ddof=1)
     spread = np.ptp(draws, axis=-1) if draws.shape[-1] else np.zeros(statistic.shape[:-1])
-    scale = np.abs(draws).max(axis=-1, initial=0.0)
-    return np.where(spread > 1e-12 * scale, z, np.nan)
+    return np.where(spread > ROUNDING * largest, z, np.nan)
 
 
-def standardise(statistic: Array) -> Array:
+def standardise(statistic: Array, largest: float = 1.0) -> Array:
     """Each row to mean 0 and variance 1 over the observed value and the draws together; 0 where nothing varies.
 
     The observed value takes part like any draw. So under the null all columns of a sum of such rows stay exchangeable,
-    and the rank of the pooled statistic is as exact as that of one tensor.
+    and the rank of the pooled statistic is as exact as that of one tensor. `largest`: as in `z_score`.
     """
     centred = statistic - statistic.mean(axis=-1, keepdims=True)
     scale = centred.std(axis=-1, keepdims=True)
-    floor = 1e-12 * np.abs(statistic).max(axis=-1, keepdims=True, initial=0.0)
-    return np.asarray(np.divide(centred, scale, out=np.zeros_like(centred), where=scale > floor))
+    return np.asarray(np.divide(centred, scale, out=np.zeros_like(centred), where=scale > ROUNDING * largest))
 
 
 def pool(statistics: Sequence[Array] | Array) -> Array:

@@ -1,0 +1,103 @@
+"""compare --align: in place first; then, where that leaves something unexplained, through what was found to correspond."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from .correspondence.alignment import Alignment, from_json, read_alignment, to_json
+from .plan import Plan, realign
+from .results.collect import collect
+from .results.gaps import gaps
+from .results.journal import Journal
+from .results.summary import numbers
+
+STAGES = (("layers",), ("experts", "heads"))
+"""Kinds that are searched for together. Experts come after layers: those of a layer are sought in the layer it matches."""
+FIRST_NUMBER = 1 << 62
+"""In the journal, of what the first stage found; no unit has so large a number."""
+
+Sweep = Callable[[Plan], None]
+"""Compares what the journal lacks of a plan."""
+Search = Callable[[Plan, set[tuple[str, str]], Alignment], tuple[Alignment, dict[str, Any]]]
+"""From a plan, the components and kinds that are wanted, and what is known: more of it, and its evidence."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How parts are paired: "auto", "none", or a given alignment."""
+
+    name: str
+    why: str = ""
+    """Of "none"."""
+    given: Alignment | None = None
+    file: Path | None = None
+
+    @classmethod
+    def of(cls, align: str | Path, null: int) -> Way:
+        """`null`: how many relabelled copies there are. Raises `AlignmentError` if it is a file that cannot be read."""
+        if align == "none":
+            return cls("none", "not asked for")
+        if align == "auto":
+            return cls("auto") if null else cls("none", "without relabelled copies nothing can be significant")
+        return cls("file", given=read_alignment(Path(align)), file=Path(align))
+
+    @property
+    def key(self) -> str:
+        """Equal for runs that may go on from each other's journal."""
+        if self.given is None:
+            return self.name
+        return f"{self.file} {blake2b(json.dumps(to_json(self.given)).encode(), digest_size=8).hexdigest()}"
+
+
+def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, search: Search) -> tuple[Plan, dict[str, Any]]:
+    """Compares the two models of `plan`. Returns the plan of what was compared, and the summary's `alignment`.
+
+    What each stage finds is journalled like a unit, so a resumed run does not search again.
+    """
+    said: dict[str, Any] = {"mode": way.name, "searched": False}
+    if way.given is not None:
+        from .correspondence.evidence import describe_given  # slow to import
+
+        plan = realign(plan, way.given)
+        sweep(plan)
+        said |= {"why": "the alignment was given", "file": str(way.file)}
+        return plan, said | describe_given(way.given, *plan.models)
+    sweep(plan)
+    if way.name == "none":
+        return plan, said | {"why": way.why}
+    known, evidence, reasons = Alignment(), dict[str, Any](), list[str]()
+    said["kinds"] = []
+    for stage, kinds in enumerate(STAGES):
+        found = gaps(numbers("compare", plan, collect(plan, journal)))
+        wanted = {(component, kind) for component, kind in found.wanted if kind in kinds}
+        reasons = reasons or found.reasons
+        if not wanted:
+            continue
+        if FIRST_NUMBER + stage not in journal.finished:
+            alignment, seen = search(plan, wanted, known)
+            stored = {"alignment": to_json(alignment), "evidence": seen}
+            journal.append(FIRST_NUMBER + stage, json.dumps(stored).encode())
+        stored = json.loads(journal[FIRST_NUMBER + stage])
+        before, known = known, from_json(stored["alignment"])
+        evidence = _merged(evidence, stored["evidence"])
+        said["searched"] = True
+        said["kinds"] += [kind for kind in kinds if any(kind == one for _, one in wanted)]
+        if to_json(known) != to_json(before):
+            plan = realign(plan, known)
+            sweep(plan)
+    why = "; ".join(reasons) or "everything matches in place"
+    return plan, said | {"why": why} | evidence
+
+
+def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Evidence of two stages."""
+    return {
+        **other,
+        **{key: value for key, value in one.items() if value},
+        "notes": [*one.get("notes", ()), *other["notes"]],
+    }
