@@ -429,7 +429,7 @@ def test_search_align_and_compare(base: Path, tmp_path: Path) -> None:
     state, _ = permute_heads(state, random, 16)
     b = write(permute_neurons(state, random), base, tmp_path / "b")
     assert not same_bytes(base, b)
-    found = align(base, b, tmp_path / "copy", seed=1, null=64, threads=2)
+    found = align(base, b, tmp_path / "copy", seed=1, threads=2)
     assert found.moved == {"layers": 0, "experts": 6, "mlps_with_neurons": 8, "layers_with_heads": 2}
     assert not [line for line in found.notes if "MLPs" in line or "heads" in line]
     assert same_bytes(base, tmp_path / "copy")
@@ -440,7 +440,7 @@ def test_search_align_and_compare(base: Path, tmp_path: Path) -> None:
 
 def test_nothing_of_another_model_is_moved(base: Path, tmp_path: Path) -> None:
     other = save(fresh_small(1), tmp_path / "other")
-    found = align(base, other, tmp_path / "copy", seed=1, null=64, threads=2)
+    found = align(base, other, tmp_path / "copy", seed=1, threads=2)
     assert not any(found.moved.values()) and same_bytes(other, tmp_path / "copy")
     assert [line for line in found.notes if "attention heads match none of A clearly" in line]
     assert [line for line in found.notes if "8 of 8 MLPs match none of the same layer of A clearly" in line]

@@ -43,7 +43,6 @@ def align(
     *,
     alignment: str | Path | None = None,
     seed: int = 0,
-    null: int = DRAWS,
     threads: int | None = None,
     progress: Progress = lambda *_: None,
 ) -> Aligned:
@@ -63,7 +62,7 @@ def align(
         chosen = read_alignment(Path(alignment))
     else:
         threads = threads or usable_cores()
-        found = find_alignment(model_a, model_b, seed=seed, threads=threads, draws=null, progress=progress)
+        found = find_alignment(model_a, model_b, seed=seed, threads=threads, draws=DRAWS, progress=progress)
         chosen, notes = found.alignment, [*found.notes, *_lines(_not_found(found))]
     reordering = reorder(model_a, model_b, chosen)
     with appearing(target) as partial:

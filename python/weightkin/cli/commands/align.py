@@ -34,14 +34,13 @@ MOVED = {
     "--alignment", cls=Option, group="Selection", type=click.Path(path_type=Path), metavar="FILE",
     help="JSON that says what matches what, instead of searching.",
 )  # fmt: skip
-@with_options("as_json", "null", "seed", "threads", "quiet")
+@with_options("as_json", "seed", "threads", "quiet")
 def command(
     a: str,
     b: str,
     output: Path,
     alignment: Path | None,
     as_json: bool,
-    null: int | None,
     seed: int,
     threads: int | None,
     quiet: bool,
@@ -53,10 +52,7 @@ def command(
     from ...realign import align
 
     with progress_bar(quiet) as progress:
-        found = align(
-            a, b, output, alignment=alignment, seed=seed, threads=threads, progress=progress,
-            **({} if null is None else {"null": null}),
-        )  # fmt: skip
+        found = align(a, b, output, alignment=alignment, seed=seed, threads=threads, progress=progress)
     if as_json:
         print_json(found.to_dict())
     else:
