@@ -26,7 +26,13 @@ def mlp(random: np.random.Generator, stem: str, neurons: int, hidden: int = HIDD
 
 
 def moe(
-    seed: int, *, layers: int = LAYERS, experts: int = EXPERTS, neurons: int = NEURONS, hidden: int = HIDDEN, shared: bool = True
+    seed: int,
+    *,
+    layers: int = LAYERS,
+    experts: int = EXPERTS,
+    neurons: int = NEURONS,
+    hidden: int = HIDDEN,
+    shared: bool = True,
 ) -> State:
     """A glm4_moe whose first layer is dense."""
     random = np.random.default_rng(seed)
@@ -119,7 +125,13 @@ def moved(state: Mapping[str, Array], channels: Array) -> State:
     return out
 
 
-def write(folder: Path, state: Mapping[str, Array], model_type: str = "glm4_moe", dtype: Any = ml_dtypes.bfloat16, **config: Any) -> Path:
+def write(
+    folder: Path,
+    state: Mapping[str, Array],
+    model_type: str = "glm4_moe",
+    dtype: Any = ml_dtypes.bfloat16,
+    **config: Any,
+) -> Path:
     """A folder of those tensors."""
     tensors = {name: x.astype(dtype) for name, x in state.items()}
     return write_checkpoint(folder, tensors, {"model_type": model_type, "hidden_act": "silu"} | config)

@@ -56,14 +56,19 @@ def rows(seed: int, count: int, depth: int, dtype: str) -> Row:
     return normal(seed, count * depth, dtype).reshape(count, depth)
 
 
-def layered(x: Row, dtype: str, layout: Layout) -> Operand:
-    """Rows laid out one after the other, each in the given way, as one operand."""
+def layered(x: Row, dtype: str, layout: Layout) -> list[Operand]:
+    """Rows laid out one after the other, each in the given way, as one operand; gathered ones as an operand each."""
     each = [place(row, dtype, layout) for row in x]
+    if each[0].rows is not None:
+        return [
+            one._replace(shape=(1, *one.shape), strides=(1, *one.strides), gather_axis=one.gather_axis + 1)
+            for one in each
+        ]
     stride = len(each[0].buffer) + 1
     buffer = np.full(stride * len(each), 0xFF, np.uint8)
     for i, one in enumerate(each):
         buffer[i * stride : i * stride + stride - 1] = np.frombuffer(one.buffer, np.uint8)
-    return Operand(buffer, 0, dtype, (len(x), *each[0].shape), (stride, *each[0].strides))
+    return [Operand(buffer, 0, dtype, (len(x), *each[0].shape), (stride, *each[0].strides))]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -89,7 +94,7 @@ def test_blocks_and_panels() -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_layouts(dtype: str, layout: Layout) -> None:
     x, y = rows(0, 4, 1011, dtype), rows(1, 35, 1011, dtype)
-    check([layered(x, dtype, layout)], [layered(y, dtype, layout)], wide(x), wide(y))
+    check(layered(x, dtype, layout), layered(y, dtype, layout), wide(x), wide(y))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

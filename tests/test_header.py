@@ -69,6 +69,24 @@ def test_broken_header(tmp_path: Path, header: dict[str, Any] | str | bytes, rul
     assert len(str(error)) < 1000
 
 
+@pytest.mark.parametrize("mark", [",", "[", '{"":'])
+def test_more_values_than_any_header_has(tmp_path: Path, mark: str) -> None:
+    """Refused before they are objects, of which a header within the limit of bytes can make gigabytes."""
+    path = write_raw(tmp_path / "model.safetensors", '{"a":' + mark * 1_600_000)
+    refusal(tmp_path, "the header has 1,600,001 commas and opening brackets, over the limit of 1,600,000", file=path)
+    write_raw(path, '{"a":' + mark * 1_599_999)
+    refusal(tmp_path, "the header is not valid JSON" if mark == "," else "the header is nested too deeply", file=path)
+
+
+@pytest.mark.parametrize("character", ["\u00e9", "\\u00e9"])
+def test_long_text_beyond_ascii(tmp_path: Path, character: str) -> None:
+    """Of which each character may take four bytes."""
+    path = write_raw(tmp_path / "model.safetensors", '{"a' + character + " " * 25_000_000 + '":1}')
+    refusal(tmp_path, "over the limit of 25,000,000 for JSON that is not all ASCII", file=path)
+    write_raw(path, '{"a' + " " * 25_000_000 + '":1}')
+    refusal(tmp_path, "tensor name that is not printable or over 1024 characters", file=path)
+
+
 @pytest.mark.parametrize(
     ("data", "rule", "hint"),
     [

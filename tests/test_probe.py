@@ -62,7 +62,10 @@ def family_folder(family: str, model: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("family", "kind", "layer"), [("gemma2", "mlp", 1), ("llama", "mlp", 0), ("glm4_moe", "shared_expert", 1), ("glm4_moe", "mlp", 0)])
+@pytest.mark.parametrize(
+    ("family", "kind", "layer"),
+    [("gemma2", "mlp", 1), ("llama", "mlp", 0), ("glm4_moe", "shared_expert", 1), ("glm4_moe", "mlp", 0)],
+)
 def test_other_mlps_answer_as_in_transformers(family: str, kind: str, layer: int) -> None:
     model = families.build(family).float()
     module = model.model.layers[layer].mlp
@@ -118,7 +121,9 @@ def described(folder: Path, state: dict[str, Array], seed: int = 0) -> Array:
 
 
 @pytest.mark.parametrize("hidden", [64, 48, 70])
-def test_scores_of_relabelled_copies_are_those_of_models_whose_channels_are_relabelled(hidden: int, tmp_path: Path) -> None:
+def test_scores_of_relabelled_copies_are_those_of_models_whose_channels_are_relabelled(
+    hidden: int, tmp_path: Path
+) -> None:
     """What makes the null exact: score u of the orbit is score 0 of a model that really is relabelled by u."""
     orbit = Orbit.of(hidden)
     assert 20 <= orbit.size <= 64 and hidden - orbit.size * orbit.step < orbit.step + hidden % orbit.size

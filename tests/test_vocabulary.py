@@ -44,6 +44,10 @@ def test_tokens_in_another_order(kind: str, tmp_path: Path) -> None:
         "shared": len(kept),
         "same_id": same,
     }
+    sentence = (
+        f"Embeddings were compared over 160 tokens that both vocabularies have, {same} of them under the same number."
+    )
+    assert sentence in summary["verdict"]["statement"]
     (left_out,) = summary["coverage"]["untested"]
     assert (left_out["reason"], left_out["parameters"]) == ("token of one vocabulary only", 40 * HIDDEN)
 
@@ -68,9 +72,34 @@ def test_equal_vocabularies_compare_by_index(tmp_path: Path) -> None:
     rows = np.random.default_rng(1).standard_normal((2, TOKENS, HIDDEN))
     names = [f"token{i}" for i in range(TOKENS)]
     summary = compare(*(model(tmp_path / name, names, one) for name, one in zip("ab", rows, strict=True))).summary
-    assert "vocabulary" not in summary
+    assert "vocabulary" not in summary and "vocabular" not in summary["verdict"]["statement"]
     assert summary["roles"][0]["pearson"] == pytest.approx(np.corrcoef(*rows.reshape(2, -1))[0, 1], abs=1e-6)
     assert summary["verdict"]["relation"] in ("no_evidence", "not_tested")
+
+
+def test_tokens_without_an_embedding_do_not_count(tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN))
+    names = [f"token{i}" for i in range(TOKENS + 5)]
+    a, b = model(tmp_path / "a", names, rows), model(tmp_path / "b", ["first", *names], rows)
+    summary = compare(a, b).summary
+    assert summary["vocabulary"] | {"tokens_a": 0} == {
+        "tokens_a": 0,
+        "tokens_b": TOKENS + 6,
+        "shared": 199,
+        "same_id": 0,
+    }
+    assert summary["roles"][0]["parameters"] == 199 * HIDDEN
+    assert "over 199 tokens that both vocabularies have, 0 of them" in summary["verdict"]["statement"]
+
+
+def test_nothing_is_said_of_tokens_whose_embeddings_were_not_compared(tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN))
+    a, b = (model(tmp_path / name, [f"{name}{i}" for i in range(TOKENS)], rows) for name in "ab")
+    for folder in (a, b):
+        extra = {"model.norm.weight": rows[0], "model.embed_tokens.weight": rows}
+        write_checkpoint(folder, {name: array.astype(np.float32) for name, array in extra.items()}, CONFIG)
+    summary = compare(a, b).summary
+    assert summary["vocabulary"]["shared"] == 0 and "vocabular" not in summary["verdict"]["statement"]
 
 
 def test_spaces_are_spelled_alike() -> None:

@@ -54,8 +54,8 @@ class Way:
         return f"{self.file} {blake2b(json.dumps(to_json(self.given)).encode(), digest_size=8).hexdigest()}"
 
 
-def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, search: Search) -> tuple[Plan, dict[str, Any]]:
-    """Compares the two models of `plan`. Returns the plan of what was compared, and the summary's `alignment`.
+def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, search: Search) -> dict[str, Any]:
+    """Compares the two models of `plan`: what the last plan that was swept compares. Returns how parts were paired.
 
     What each stage finds is journalled like a unit, so a resumed run does not search again.
     """
@@ -66,16 +66,16 @@ def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, search: Search) 
         plan = realign(plan, way.given)
         sweep(plan)
         said |= {"why": "the alignment was given", "file": str(way.file)}
-        return plan, said | describe_given(way.given, *plan.models)
+        return said | describe_given(way.given, *plan.models)
     sweep(plan)
     if way.name == "none":
-        return plan, said | {"why": way.why}
-    known, evidence, reasons = Alignment(), dict[str, Any](), list[str]()
+        return said | {"why": way.why}
+    known, evidence, why = Alignment(), dict[str, Any](), ""
     said["kinds"] = []
     for stage, kinds in enumerate(STAGES):
         found = gaps(numbers("compare", plan, collect(plan, journal)))
         wanted = {(component, kind) for component, kind in found.wanted if kind in kinds}
-        reasons = reasons or found.reasons
+        why = why or found.why
         if not wanted:
             continue
         if FIRST_NUMBER + stage not in journal.finished:
@@ -90,8 +90,7 @@ def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, search: Search) 
         if to_json(known) != to_json(before):
             plan = realign(plan, known)
             sweep(plan)
-    why = "; ".join(reasons) or "everything matches in place"
-    return plan, said | {"why": why} | evidence
+    return said | {"why": why or "everything matches in place"} | evidence
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def run(
 
     return record(
         command, options, [model.checkpoint.fingerprint() for model in in_place.models], output=output, resume=resume,
-        units=len(in_place.units), compute=compute, schemas=schemas(len(paths)), collect=collected,
+        units=lambda: len(work.plan.numbers), compute=compute, schemas=schemas(len(paths)), collect=collected,
     )  # fmt: skip
 
 
@@ -133,13 +133,14 @@ class _Work:
         relabellings = Relabellings(self.plan, self.null, self.seed)
 
         def sweep(plan: Plan) -> None:
+            self.plan = plan
             relabellings.extend(plan)
             self._sweep(plan, journal, relabellings)
 
         if way is None:
             sweep(self.plan)
         else:
-            self.plan, self.alignment = aligning.align(self.plan, way, journal, sweep, self._search)
+            self.alignment = aligning.align(self.plan, way, journal, sweep, self._search)
 
     def throughput(self) -> dict[str, float]:
         """Of comparing in this run, without what an earlier one had done."""

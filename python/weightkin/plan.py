@@ -11,7 +11,7 @@ from itertools import combinations
 from .correspondence.alignment import Alignment
 from .correspondence.pairing import Pairing, Pairings, address_of
 from .errors import PlanError
-from .meetings import Meeting, aligned, in_place
+from .meetings import VOCABULARY_ROLES, Meeting, aligned, in_place
 from .schema import Address, Model, Slot
 from .schema.canonical import FOLDED, gains
 from .selection import excluded
@@ -155,7 +155,8 @@ def make_plan(
     left_out = dict.fromkeys(excluded(slots, include, exclude), "excluded")
     folded = [gains(model) if canonical else {} for model in models]
     left_out |= {norm.address: FOLDED for found in folded for norm, _ in found.values()}
-    plan = Plan(tuple(models), (), left_out, vocabularies_of([model.checkpoint for model in models]), folded, {})
+    checkpoints, embedded = [model.checkpoint for model in models], [_embedded(model) for model in models]
+    plan = Plan(tuple(models), (), left_out, vocabularies_of(checkpoints, embedded), folded, {})
     plan = _with_units(plan, in_place(slots, plan.vocabularies))
     if not plan.units:
         names = ", ".join(model.checkpoint.name for model in models)
@@ -184,6 +185,12 @@ def _with_units(plan: Plan, meetings: Iterable[Meeting]) -> Plan:
             make_unit(index, meeting.address, meeting.members, meeting.rows, folded, meeting.axis, meeting.chosen)
         )
     return replace(plan, units=tuple(units), numbers=numbers)
+
+
+def _embedded(model: Model) -> int:
+    """How many tokens have a row in some embedding."""
+    slots = (slot for slot in model.slots if slot.address.role in VOCABULARY_ROLES)
+    return max((slot.view.shape[0] for slot in slots if slot.view is not None and slot.view.shape), default=0)
 
 
 def _gains_of(members: Mapping[int, Slot], folded: Sequence[Gains]) -> dict[int, tuple[View, str]]:

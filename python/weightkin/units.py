@@ -57,11 +57,13 @@ class Unit:
         return "F32" if len(dtypes) > 1 or any(gain is not None for gain in self.gains) else dtypes.pop()
 
     def in_place(self, a: int, b: int) -> bool:
-        """Whether elements of models `a` and `b` meet at the same place of both tensors."""
+        """Whether elements of models `a` and `b` meet that have the same place in both."""
+        if self.slots[self.members.index(a)].address != self.slots[self.members.index(b)].address:
+            return False
         if not self.rows:
             return True
         given = [self.rows[self.members.index(model)] for model in (a, b)]
-        of_a, of_b = (np.arange(self.views[0].shape[0]) if rows is None else rows for rows in given)
+        of_a, of_b = (np.arange(self.views[0].shape[self.gather_axis]) if rows is None else rows for rows in given)
         return np.array_equal(of_a, of_b)
 
     @property

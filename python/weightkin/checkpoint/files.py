@@ -15,6 +15,11 @@ from ..errors import CheckpointError
 
 JSON_LIMIT = 100_000_000
 """Largest JSON text that is parsed, in bytes: the limit that safetensors sets for its header."""
+MARKS_LIMIT = 1_600_000
+"""Most commas and opening brackets of a JSON text: every value comes after one, and a value of two bytes may become an object
+of 200. A matrix has 8 in a header, so this is 200,000 in one shard: ten times those of a whole model of 100B parameters."""
+WIDE_LIMIT = 25_000_000
+"""Largest JSON text with characters beyond ASCII, which take 4 bytes each, and with them all others of their string."""
 
 SHORT = reprlib.Repr()
 SHORT.maxstring = 200
@@ -54,6 +59,14 @@ def read_object(path: Path, unique_names: bool = True) -> dict[str, Any]:
 
 def parse_object(path: Path, data: bytes, what: str, unique_names: bool = True) -> dict[str, Any]:
     """The JSON object in `data`, which is `what` of the file at `path` ("the header")."""
+    marks = sum(data.count(mark) for mark in b",{[")
+    if marks > MARKS_LIMIT:
+        raise CheckpointError(
+            path, f"{what} has {marks:,} commas and opening brackets, over the limit of {MARKS_LIMIT:,}"
+        )
+    if len(data) > WIDE_LIMIT and (b"\\u" in data or not data.isascii()):
+        rule = f"{what} has {len(data):,} bytes, over the limit of {WIDE_LIMIT:,} for JSON that is not all ASCII"
+        raise CheckpointError(path, rule)
     try:
         value = json.loads(data.decode(), object_pairs_hook=_unique if unique_names else None)
     except UnicodeDecodeError as error:

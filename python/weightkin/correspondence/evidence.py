@@ -13,7 +13,7 @@ from .alignment import Alignment, HeadMatch, Indices, Mlp, MlpMatch
 from .arrangement import arrangement
 from .layer_match import LayerMatch
 from .layer_units import depth
-from .search import Found, applied_mlps, confirmed
+from .search import Found, applied_mlps, children, confirmed
 
 Record = dict[str, Any]
 
@@ -80,7 +80,7 @@ def _heads(component: str, layer_a: int, layer_b: int, match: HeadMatch) -> Reco
 
 
 def _mlps(match: LayerMatch) -> Record:
-    applied, matched = applied_mlps(match), [int(at) for at in match.matched]
+    applied, matched = applied_mlps(match), children(match)
     pairs = {match.b[at].mlp: MlpMatch(match.a[match.assignment[at]].mlp, None) for at in matched}
     neurons = [match.neurons[at] for at in matched if at in match.neurons and confirmed(match, match.neurons[at])]
     routed = [[one.mlp.expert for one in side if one.mlp.expert is not None] for side in (match.a, match.b)]

@@ -32,6 +32,9 @@ from .neurons import NeuronMatch
 KINDS = ("layers", "experts", "heads")
 """What is searched for, in this order; "experts" are all gated MLPs."""
 
+SIBLING = 0.5
+"""Score of a child as a share of that of its parent's best child."""
+
 Wanted = Collection[tuple[str, str]]
 """Component and kind."""
 Progress = Callable[[str, int, int], None]
@@ -143,10 +146,18 @@ def _experts(
     return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=matches)
 
 
+def children(match: LayerMatch) -> list[int]:
+    """The MLPs of B that have a counterpart. Several may have the same one, if they are about equally like it: an expert
+    whose own counterpart is missing is a little like some other one, as all experts of a model are."""
+    scores, chosen = match.scores[match.assignment, np.arange(len(match.b))], match.assignment
+    best = {a: scores[chosen == a].max() for a in set(chosen.tolist())}
+    return [int(at) for at in match.matched if scores[at] >= SIBLING * best[int(chosen[at])]]
+
+
 def applied_mlps(match: LayerMatch) -> dict[Mlp, MlpMatch]:
     """The matches of one layer that an alignment needs: none if all are in place."""
     out, moved = {}, False
-    for at in map(int, match.matched):
+    for at in children(match):
         one, other = match.a[match.assignment[at]].mlp, match.b[at].mlp
         neurons = match.neurons.get(at)
         order = None

@@ -95,7 +95,9 @@ def _found(a: str, b: str, component: Row, rows: Sequence[Row]) -> list[str]:
         patterns.setdefault(row["pattern"], []).append(row["layer_b"])
     moved = [row["layer_b"] for row in rows if row["layer_a"] != row["layer_b"]]
     if moved:
-        first += f" There, {layers_text(moved)} of {b} {'match' if len(moved) > 1 else 'matches'} layers of other numbers."
+        first += (
+            f" There, {layers_text(moved)} of {b} {'match' if len(moved) > 1 else 'matches'} layers of other numbers."
+        )
     return [first, *(f"{_WORDS[key.split(', ')[0]]}{_more(key)}: {layers_text(at)}." for key, at in patterns.items())]
 
 

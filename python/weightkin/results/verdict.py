@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from ..meetings import VOCABULARY_ROLES
 from ..statistics.verdict import MATRIX_GROUPS, Evidence, component_verdict, group_verdict, relation
 from .aligned import how, realigned
 from .aligned import sentences as alignment_sentences
@@ -74,6 +75,12 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
         f"element with their counterpart {through}."
     )
     sentences += alignment_sentences(entry)
+    if "vocabulary" in entry and any(role["role"] in VOCABULARY_ROLES for role in entry["roles"]):
+        tokens = entry["vocabulary"]
+        sentences.append(
+            f"Embeddings were compared over {tokens['shared']:,} tokens that both vocabularies have, {tokens['same_id']:,} of "
+            "them under the same number."
+        )
     found = [group for group in tested if group["verdict"] in ("identical", "derived", "partial", "norms_only")]
     if found:
         listed = ", ".join(_quantified(group) for group in found)

@@ -13,8 +13,8 @@ from ..running import dry_run, run
 @click.command(cls=Command, section="Compare models")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@with_options("align")
 @run_options
+@with_options("align")
 def command(a: str, b: str, align: str, options: RunOptions) -> None:
     """Compare two checkpoints, tensor by tensor.
 

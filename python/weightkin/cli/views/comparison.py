@@ -57,7 +57,7 @@ def show_alignment(console: Console, summary: Mapping[str, Any]) -> None:
     found = (
         f"; re-aligned: {', '.join(parts)}" if parts else "; nothing that is significant" if record["searched"] else ""
     )
-    console.print(Text.assemble(("Alignment: ", "bold"), f"{tried} ({safe(record['why'])}){found}"))
+    console.print(Text.assemble(("Alignment: ", "bold"), f"{tried}{found}", (f"  ({safe(record['why'])})", "dim")))
     for note in record.get("notes", ()):
         console.print(Text(f"  {safe(note)}", "dim"))
 
