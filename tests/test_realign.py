@@ -444,3 +444,13 @@ def test_nothing_of_another_model_is_moved(base: Path, tmp_path: Path) -> None:
     assert not any(found.moved.values()) and same_bytes(other, tmp_path / "copy")
     assert [line for line in found.notes if "attention heads match none of A clearly" in line]
     assert [line for line in found.notes if "8 of 8 MLPs match none of the same layer of A clearly" in line]
+
+
+@pytest.mark.parametrize(("name", "changed"), [("permuted", ()), ("shuffled", ("up_proj", "down_proj"))])
+def test_trained_models_come_back(zoo: Path, tmp_path: Path, name: str, changed: tuple[str, ...]) -> None:
+    """To the byte, but for the neurons that were rescaled too."""
+    found = align(zoo / "base", zoo / name, tmp_path / "copy", threads=2)
+    wanted, copy = (arrays(open_checkpoint(path)) for path in (zoo / "base", found.folder))
+    differing = {tensor for tensor, x in wanted.items() if x.tobytes() != copy[tensor].tobytes()}
+    assert differing == {tensor for tensor in wanted if changed and any(part in tensor for part in changed)}
+    assert found.notes == []
