@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+import weightkin
 from click.testing import CliRunner
 from weightkin.bench.zoo.__main__ import main
 from weightkin.bench.zoo.calibration import calibrate
@@ -47,13 +48,36 @@ def test_trained_on(judged: dict[tuple[str, str], Judged], name: str) -> None:
     assert groups(pair, "derived", "identical") == {"norms", "attention", "router", "experts", "mlp", "embeddings"}
 
 
-@pytest.mark.parametrize(("name", "without"), [("upscaled", [5]), ("pruned", [3, 4])])
-def test_other_depth(judged: dict[tuple[str, str], Judged], name: str, without: Collection[int]) -> None:
-    """Layers that moved are not found in place; the others are."""
+@pytest.mark.parametrize(
+    ("name", "how", "without"), [("upscaled", "depth_upscaled", [5]), ("pruned", "pruned", [3, 4])]
+)
+def test_other_depth(
+    zoo: Path, judged: dict[tuple[str, str], Judged], name: str, how: str, without: Collection[int]
+) -> None:
+    """Layers that moved are not found in place, but through the layer map."""
     pair = judged["base", name]
-    assert pair.word == "partial"
-    assert groups(pair, "partial", "derived") >= {"attention", "experts", "mlp", "embeddings"}
-    assert {layer for one in pair.groups for layer in one["layers_without"]} <= set(without)
+    assert (pair.word, pair.how) == ("derived", [how])
+    assert groups(pair, "derived") >= {"attention", "router", "experts", "mlp", "embeddings"}
+    found = weightkin.compare(zoo / "base", zoo / name, align="none").summary
+    assert found["verdict"]["relation"] == "partial"
+    assert {layer for one in found["groups"] for layer in one["layers_without"]} <= set(without)
+
+
+@pytest.mark.parametrize(("name", "pearson"), [("permuted", 0.9999), ("shuffled", 0.8), ("laundered", 0.8)])
+def test_another_order(judged: dict[tuple[str, str], Judged], name: str, pearson: float) -> None:
+    """Experts, neurons and heads in another order, up and down rescaled: all of it is found, and all is compared."""
+    pair = judged["base", name]
+    assert (pair.word, pair.how) == ("derived", ["permuted"]) and pair.compared > 0.95
+    assert groups(pair, "derived", "identical") >= {"attention", "router", "experts", "mlp", "embeddings"}
+    experts = next(one for one in pair.groups if one["group"] == "experts")
+    assert experts["pearson"] >= pearson
+
+
+def test_upcycled(judged: dict[tuple[str, str], Judged]) -> None:
+    """Every expert is compared with the dense MLP that it comes from."""
+    pair = judged["dense", "upcycled"]
+    assert (pair.word, pair.how) == ("derived", ["upcycled"]) and pair.compared > 0.95
+    assert groups(pair, "derived") >= {"attention", "experts", "embeddings"}
 
 
 def test_shuffled_heads(zoo: Path) -> None:
@@ -75,6 +99,9 @@ def test_shuffled_heads(zoo: Path) -> None:
 
 def test_transplant(judged: dict[tuple[str, str], Judged]) -> None:
     """All but the routed experts come from solar; those come from base, cut to a width that cannot meet in place."""
+    donor = judged["base", "transplant"]
+    assert (donor.word, donor.how) == ("partial", ["transplanted experts"])
+    assert groups(donor, "derived") == {"experts"}
     pair = judged["solar", "transplant"]
     assert pair.word in ("derived", "partial")
     assert groups(pair, "derived", "identical") >= {"attention", "router", "mlp", "embeddings"}
@@ -98,7 +125,17 @@ def test_vision_tower_reused(judged: dict[tuple[str, str], Judged]) -> None:
 def test_kin_score_above_strangers(judged: dict[tuple[str, str], Judged]) -> None:
     found = auc_by_relation(list(judged.values()), lambda pair: pair.matrices)
     assert auc_by_relation(list(judged.values()), lambda pair: pair.norms)["norms_only"] == 1
-    for relation in ("finetuned", "depth_upscaled", "pruned", "module:vision", "siblings"):
+    for relation in (
+        "finetuned",
+        "depth_upscaled",
+        "pruned",
+        "module:vision",
+        "siblings",
+        "partial",
+        "permuted",
+        "shuffled",
+        "upcycled",
+    ):
         assert found[relation] == 1
 
 

@@ -34,6 +34,8 @@ class Judged:
     components: Mapping[str, str]
     strongest: Mapping[str, Any] | None
     """The matrix group of the largest pooled z; None if none could be tested."""
+    compared: float
+    """Share of the parameters."""
     groups: Sequence[Mapping[str, Any]]
     roles: Sequence[Mapping[str, Any]]
     p: Array
@@ -59,7 +61,8 @@ class Judged:
         keys = ("component", "group", "verdict", "pearson", "z", "p_rank", "parameters")
         return {
             "zoo": self.zoo, "a": self.a, "b": self.b, "relation": self.relation, "related": self.related,
-            "verdict": self.word, "how": [*self.how], "components": dict(self.components), "matrices": self.matrices, "norms": self.norms,
+            "verdict": self.word, "how": [*self.how], "components": dict(self.components), "compared": self.compared,
+            "matrices": self.matrices, "norms": self.norms,
             "groups": [{key: group[key] for key in keys} for group in self.groups],
         }  # fmt: skip
 
@@ -79,7 +82,7 @@ def judged(results: weightkin.Results, zoo: str, a: str, b: str, relation: str, 
     return Judged(
         zoo, a, b, relation, related, summary["verdict"]["relation"], summary["verdict"]["how"],
         summary["verdict"]["components"],
-        max(tested, key=lambda group: group["z"], default=None), summary["groups"], summary["roles"],
+        max(tested, key=lambda group: group["z"], default=None), summary["coverage"]["fraction"], summary["groups"], summary["roles"],
         tensors["p"].to_numpy(), tensors["draws"].to_numpy(),
     )  # fmt: skip
 

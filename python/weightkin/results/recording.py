@@ -56,9 +56,9 @@ def record(
 ) -> Results:
     """Runs `compute`, which brings the journal to `units` finished units, then `collect`, which writes the tables.
 
-    `units` is called where their number is not known before. Both return keys of the summary. With `resume`, goes on with the interrupted run in `output`, if the command, its
-    options and the models' fingerprints are those of that run; a finished one is only loaded. Raises `ResultsError`, and
-    `Interrupted` on Ctrl-C.
+    `units` is called where their number is not known before. Both return keys of the summary. With `resume`, goes on with
+    the interrupted run in `output`, if the command, its options and the models' fingerprints are those of that run; a
+    finished one is only loaded. Raises `ResultsError`, and `Interrupted` on Ctrl-C.
     """
     if resume and output is None:
         raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")
