@@ -15,6 +15,10 @@ from weightkin.bench.zoo.evaluate import Judged, auc_by_relation, judge_zoo
 from weightkin.bench.zoo.lineage import PAIRS
 from weightkin.bench.zoo.members import MEMBERS
 
+from weightkin.checkpoint import open_checkpoint
+from weightkin.correspondence.heads import find_head_matches
+from weightkin.schema import resolve
+
 
 @pytest.fixture(scope="session")
 def judged(zoo: Path) -> dict[tuple[str, str], Judged]:
@@ -74,6 +78,23 @@ def test_upcycled(judged: dict[tuple[str, str], Judged]) -> None:
     pair = judged["dense", "upcycled"]
     assert (pair.word, pair.how) == ("derived", ["upcycled"]) and pair.compared > 0.95
     assert groups(pair, "derived") >= {"attention", "experts", "embeddings"}
+
+
+def test_shuffled_heads(zoo: Path) -> None:
+    """Heads that changed places are found; no heads of an independent model are."""
+    layers = [("text", layer, layer) for layer in range(6)]
+    base, shuffled, twin = (resolve(open_checkpoint(zoo / name)) for name in ("base", "shuffled", "twin"))
+    truth = json.loads((zoo / "truth.json").read_text())["heads"]["shuffled"]
+    found = find_head_matches(base, shuffled, layers, seed=0, draws=64, threads=2)
+    matches = {layer: one.match for (_, layer), one in found.items()}
+    for layer, match in matches.items():
+        assert match is not None and not found["text", layer].identity
+        assert {"groups": match.groups.tolist(), "queries": match.queries.tolist()} == truth[str(layer)]
+    strangers = find_head_matches(base, twin, layers, seed=0, draws=64, threads=2).values()
+    assert all(one.match is None for one in strangers)
+    for one in strangers:
+        assert one.searched is not None and one.confirmed is not None
+        assert abs(one.searched.z) < 4.5 and abs(one.confirmed.z) < 4.5
 
 
 def test_transplant(judged: dict[tuple[str, str], Judged]) -> None:

@@ -28,6 +28,12 @@ class Mlp(NamedTuple):
     expert: int | None
     """Number of a routed expert; else None."""
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        number = "" if self.expert is None else f" {self.expert}"
+        return f"{self.component} layer {self.layer} {self.kind.replace('_', ' ')}{number}"
+
 
 class MlpMatch(NamedTuple):
     """The MLP of A that one of B matches."""
