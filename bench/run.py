@@ -20,6 +20,7 @@ from . import (
     cases_compare,
     cases_cross_gram,
     cases_difference,
+    cases_experts,
     cases_gram,
     cases_lagged,
     cases_open,
@@ -39,6 +40,7 @@ CASES: tuple[Case, ...] = (
     *cases_assign.CASES,
     *cases_open.CASES,
     *cases_compare.CASES,
+    *cases_experts.CASES,
 )
 
 

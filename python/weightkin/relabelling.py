@@ -45,27 +45,31 @@ class Relabellings:
 
     def __init__(self, plan: Plan, draws: int, seed: int) -> None:
         """`draws`: how many, R; fewer where a component's residual axis has no more than R channels."""
-        self._seed = seed
+        self._seed, self._wanted = seed, draws
         # A pair's draw turns its second model. For a third model to turn alike against either, it must go both ways.
         self._both_ways = len(plan.models) > 2
+        self._draws: dict[str, int] = {}
+        self.extend(plan)
+
+    def extend(self, plan: Plan) -> None:
+        """Takes in the components of another plan of the same models; those that are known keep their draws."""
         extents: dict[str, dict[bool, int]] = defaultdict(dict)
         for unit in plan.units:
             axis = null_axis(unit)
             if axis is not None:
                 found, residual = extents[unit.address.component], unit.axes[axis] == "residual"
                 found[residual] = max(found.get(residual, 0), unit.views[0].shape[axis])
-        self._draws = {
-            component: min(draws, found.get(True, found.get(False, 1)) - 1) for component, found in extents.items()
-        }
+        for component, found in extents.items():
+            self._draws.setdefault(component, min(self._wanted, found.get(True, found.get(False, 1)) - 1))
 
     def draws(self, component: str) -> int:
         """R of a component; 0 if it has no null."""
         return self._draws.get(component, 0)
 
     def of(self, unit: Unit) -> Relabelling | None:
-        """None if no axis of the unit can be relabelled, or if no draws were asked for."""
+        """None if no axis of the unit can be relabelled, if its match was chosen on it, or if no draws were asked for."""
         axis, draws = null_axis(unit), self.draws(unit.address.component)
-        if axis is None or draws < 1:
+        if axis is None or draws < 1 or unit.chosen is not None:
             return None
         extent = unit.views[0].shape[axis]
         lags = draw_lags(extent, draws, self._seed, unit.address.component, unit.axes[axis])

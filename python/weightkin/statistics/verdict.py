@@ -33,6 +33,11 @@ PEARSON = 0.01
 Z_LAYER_STRONG, Z_LAYER_CLEAR = 10.0, 3.0
 """A group is derived in part if its strongest layer is beyond the first and some layer is below the second."""
 
+Z_EXPERT = 8.0
+"""Deviations by which the score of two matched experts must exceed the mean of all pairs of relabelled copies; it must also
+exceed the best pair of the layer in every copy, which assumes nothing. Scores of independent trained layers have long
+tails: their largest, of 60,000 pairs of small models, was 6.3; relatives start at 60."""
+
 FEWEST_DRAWS = 19
 """With fewer draws not even p = 0.05 could be reached, so nothing is said."""
 

@@ -22,9 +22,9 @@ Strips = dict[tuple[str, str], dict[int, float]]
 
 
 def layer_means(tensors: pa.Table) -> Strips:
-    """Component and group -> layer -> Pearson, the mean over tensors weighted by parameters."""
+    """Component and group -> layer (of B) -> Pearson, the mean over tensors weighted by parameters."""
     sums: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
-    columns = [tensors[name].to_pylist() for name in ("component", "group", "layer", "pearson", "parameters")]
+    columns = [tensors[name].to_pylist() for name in ("component", "group", "layer_b", "pearson", "parameters")]
     for component, group, layer, pearson, parameters in zip(*columns, strict=True):
         if layer is not None and pearson is not None:
             cell = sums[component, group][layer]
