@@ -15,8 +15,10 @@ from comparisons import BF16, rows_of, same_tables
 from folders import write_checkpoint
 from interrupted import Stop, check_equal, stop_at
 from weightkin import PlanError, Results, layers, load
+from weightkin.cli.views.layer_maps import compact
 from weightkin.comparison import open_models
 from weightkin.correspondence import layer_similarity
+from weightkin.correspondence.arrangement import runs
 from weightkin.correspondence.layers import LayerMap, find_layer_maps
 
 ORDERS = {
@@ -226,3 +228,12 @@ def test_command_of_one_model_and_of_nothing_alike(base: Path, upscaled: Path, t
     failed = weightkin("layers", base, tmp_path / "nowhere", code=1)
     assert failed.stderr.startswith("weightkin: ")
     assert "--resume needs the folder" in weightkin("layers", base, "--resume", code=2).stderr
+
+
+def test_runs_in_a_line() -> None:
+    def line(assignment: list[int]) -> str:
+        return compact([run._asdict() for run in runs(np.array(assignment))])
+
+    assert line([0, 1, 2, -1, 1, 2, 7]) == "0-2 <- 0-2, 4-5 <- 1-2, 6 <- 7"
+    assert line([-1, -1]) == "none"
+    assert line([9, 8, 7, 6, -1, 5, 4, 3, 0, 1]) == "9 of 10 layers, in 8 runs"

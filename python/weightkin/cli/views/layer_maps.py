@@ -18,6 +18,8 @@ from .tables import correlation, table
 
 MOST_ROWS = 48
 """Strips of a matrix; deeper models have several layers per mark."""
+MOST_RUNS = 6
+"""That a line lists."""
 LABEL = 6
 CLEAR = 8.0
 """Score below which a cell is a dot: noise reaches 5."""
@@ -54,12 +56,15 @@ def show_layer_maps(console: Console, results: Results, verbose: bool) -> None:
 
 
 def compact(runs: Sequence[Mapping[str, int]]) -> str:
-    """Runs in one line, B before A: "0-4 <- 0-4, 5-8 <- 2-5"."""
+    """Runs in one line, B before A: "0-4 <- 0-4, 5-8 <- 2-5"; their number if there are many."""
     parts = [
         f"{_span(run['first_b'], run['length'])} <- {_span(run['first_a'], run['length'])}"
         for run in runs
         if run["first_a"] >= 0
     ]
+    if len(parts) > MOST_RUNS:
+        matched = sum(run["length"] for run in runs if run["first_a"] >= 0)
+        return f"{matched} of {sum(run['length'] for run in runs)} layers, in {len(parts)} runs"
     return ", ".join(parts) or "none"
 
 
