@@ -51,7 +51,7 @@ def run_with(
         print_json(results.summary)
     else:
         show(stdout(), results, verbose)
-    say_where(results, ran, quiet)
+    _say_where(results, ran, quiet)
 
 
 def dry_run(models: Sequence[str], options: RunOptions) -> None:
@@ -87,14 +87,13 @@ def _null(draws: int | None) -> dict[str, int]:
     return {} if draws is None else {"null": draws}
 
 
-def say_where(results: Results, ran: bool, quiet: bool, finest: str = "blocks of each tensor") -> None:
-    """`ran`: whether weights were read now, not by the finished run that --resume found. `finest`: what the tables go down
-    to."""
+def _say_where(results: Results, ran: bool, quiet: bool) -> None:
+    """`ran`: whether weights were read now, not by the finished run that --resume found."""
     throughput: dict[str, Any] = results.summary["throughput"]
     read = f"{size(throughput['bytes'])} in {duration(throughput['seconds'])} ({throughput['gb_per_s']:.2f} GB/s)"
     message(f"read {read}" if ran else "that run had finished: nothing was read now", quiet)
     if results.folder is None:
-        message(f"not stored: add -o DIR to keep these numbers, down to {finest}", quiet)
+        message("not stored: add -o DIR to keep these numbers, and the tables they come from", quiet)
     else:
         tables = ", ".join(f"{name}.parquet" for name in results.table_names)
         message(f"stored in {safe(str(results.folder))}: summary.json, {tables}", quiet)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..console import print_json, progress_bar, stdout
 from ..options import Command, Option, with_options
-from ..running import say_where
+from ..running import run_with
+
+if TYPE_CHECKING:
+    from ...results import Results
 
 
 @click.command(cls=Command, section="Compare models")
@@ -43,21 +46,13 @@ def command(
     from ...layer_maps import layers
     from ..views.layer_maps import show_layer_maps
 
-    ran = False
-    with progress_bar(quiet) as progress:
+    settings: dict[str, Any] = {
+        "output": output, "resume": resume, "threads": threads, "seed": seed, "experts": experts,
+        **({} if null is None else {"null": null}),
+    }  # fmt: skip
 
-        def on_progress(what: str, done: int, total: int) -> None:
-            nonlocal ran
-            ran = True
-            progress(what, done, total)
+    def of_models(*models: str, **given: Any) -> Results:
+        return layers(models, **given)
 
-        results = layers(
-            [a] if b is None else [a, b],
-            output=output, resume=resume, threads=threads, seed=seed, experts=experts, progress=on_progress,
-            **({} if null is None else {"null": null}),
-        )  # fmt: skip
-    if as_json:
-        print_json(results.summary)
-    else:
-        show_layer_maps(stdout(), results, verbose)
-    say_where(results, ran, quiet, "every pair of layers")
+    models = [a] if b is None else [a, b]
+    run_with(of_models, models, settings, show_layer_maps, as_json=as_json, quiet=quiet, verbose=verbose)
