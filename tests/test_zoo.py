@@ -7,7 +7,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-import weightkin
 from click.testing import CliRunner
 from weightkin.bench.zoo.__main__ import main
 from weightkin.bench.zoo.calibration import calibrate
@@ -15,6 +14,7 @@ from weightkin.bench.zoo.evaluate import Judged, auc_by_relation, judge_zoo
 from weightkin.bench.zoo.lineage import PAIRS
 from weightkin.bench.zoo.members import MEMBERS
 
+import weightkin
 from weightkin.checkpoint import open_checkpoint
 from weightkin.correspondence.heads import find_head_matches
 from weightkin.schema import resolve

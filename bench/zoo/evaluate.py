@@ -80,9 +80,9 @@ def judged(results: weightkin.Results, zoo: str, a: str, b: str, relation: str, 
     tested = [group for group in summary["groups"] if group["group"] in MATRIX_GROUPS and group["z"] is not None]
     tensors = results["tensors"].select(["p", "draws"]).drop_null()
     return Judged(
-        zoo, a, b, relation, related, summary["verdict"]["relation"], summary["verdict"]["how"],
-        summary["verdict"]["components"],
-        max(tested, key=lambda group: group["z"], default=None), summary["coverage"]["fraction"], summary["groups"], summary["roles"],
+        zoo, a, b, relation, related, *(summary["verdict"][key] for key in ("relation", "how", "components")),
+        max(tested, key=lambda group: group["z"], default=None), summary["coverage"]["fraction"], summary["groups"],
+        summary["roles"],
         tensors["p"].to_numpy(), tensors["draws"].to_numpy(),
     )  # fmt: skip
 
