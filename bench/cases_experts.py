@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,7 @@ from .processes import peak_anonymous, python
 from .registry import Case, Settings, Target, Work
 from .shapes import DECODERS, FEWEST_EXPERTS, Decoder, Tensor, first_layers
 
-EXPERTS = (
-    "import sys, weightkin; weightkin.experts(sys.argv[1], sys.argv[2], layers='same', neurons=sys.argv[3], "
-    "threads=int(sys.argv[4]))"
-)
+EXPERTS = "import sys, weightkin; weightkin.experts(sys.argv[1], sys.argv[2], layers='same', threads=int(sys.argv[3]))"
 Array = npt.NDArray[Any]
 
 
@@ -83,19 +80,16 @@ def _cut(folder: Path, decoder: Decoder, source: Path, experts: list[int]) -> Pa
         whole = shards.array(original.tensors[name].view())
         if "experts" in name:
             whole = whole[:, ::-1][:, : tensor.shape[1]] if "down_proj" in name else whole[::-1][: tensor.shape[0]]
+        elif "mlp.gate." in name:  # the router
+            whole = whole[experts]
         flat = np.ascontiguousarray(whole[tuple(slice(extent) for extent in tensor.shape)]).reshape(-1)
         for begin in range(0, len(flat), CHUNK):
             part_of = flat[begin : begin + CHUNK]
             noise = quantiles()[codes.integers(0, 1 << 16, len(part_of))]
             yield (part_of.astype(np.float32) + np.float32(FINE_TUNING) * noise).astype(part_of.dtype)
 
-    write_shards(
-        folder,
-        (one for one in decoder.tensors() if one.name in original.tensors and _held(one, original)),
-        fill,
-        SHARD_BYTES,
-        1,
-    )
+    held = [one for one in decoder.tensors() if one.name in original.tensors and _held(one, original)]
+    write_shards(folder, held, fill, SHARD_BYTES, 1)
     (folder / "config.json").write_text(json.dumps(decoder.config()))
     return folder
 
@@ -105,17 +99,17 @@ def _held(tensor: Tensor, original: Any) -> bool:
 
 
 @contextmanager
-def _case(settings: Settings, related: bool, neurons: Literal["matched", "none"]) -> Iterator[Work]:
+def _case(settings: Settings, related: bool) -> Iterator[Work]:
     paths = folders(settings, related)
-    run = partial(weightkin.experts, *paths, layers="same", neurons=neurons, threads=settings.threads)
+    run = partial(weightkin.experts, *paths, layers="same", threads=settings.threads)
     shapes = [open_checkpoint(path) for path in paths]
     mlps = [[one for name, one in shape.tensors.items() if "experts" in name] for shape in shapes]
     size = Orbit.of(DECODERS["glm-4.5-air"].hidden).size
     products = 2 * size * sum(one.parameters for model in mlps for one in model)
-    if neurons == "matched" and related:
+    if related:
         pairs = len(mlps[0]) // 3
         widths = [next(one.shape[0] for one in model if "gate_proj" in one.name) for model in mlps]
-        products += 3 * pairs * 2 * widths[0] * widths[1] * DECODERS["glm-4.5-air"].hidden
+        products += 2 * pairs * 2 * widths[0] * widths[1] * DECODERS["glm-4.5-air"].hidden
     yield Work(
         ours=run,
         check=lambda: _wrong(run(), related),
@@ -142,18 +136,18 @@ def memory(settings: Settings) -> Iterator[Work]:
     paths = folders(settings, related=True)
 
     def peak() -> int:
-        return peak_anonymous(python("-c", EXPERTS, *map(str, paths), "matched", str(settings.threads)))
+        return peak_anonymous(python("-c", EXPERTS, *map(str, paths), str(settings.threads)))
 
     yield Work(ours=peak, check=lambda: 0.0)
 
 
 CASES = (
     Case(
-        "experts/strangers", "a layer against an independent one", partial(_case, related=False, neurons="matched"), 0, (),
+        "experts/strangers", "a layer against an independent one", partial(_case, related=False), 0, (),
         rounds=2,
     ),
     Case(
-        "experts/neurons", "a layer against one cut from it, with neurons", partial(_case, related=True, neurons="matched"),
+        "experts/neurons", "a layer against one cut from it, with neurons", partial(_case, related=True),
         0, (), rounds=2,
     ),
     Case("experts/memory", "anonymous memory at most", memory, 0, (Target(None, 1e9),), unit="B", rounds=1),

@@ -18,6 +18,7 @@ from weightkin.errors import WeightkinError
 from . import (
     cases_assign,
     cases_compare,
+    cases_cross_gram,
     cases_difference,
     cases_experts,
     cases_gram,
@@ -33,6 +34,7 @@ WIDTH = 96
 
 CASES: tuple[Case, ...] = (
     *cases_gram.CASES,
+    *cases_cross_gram.CASES,
     *cases_difference.CASES,
     *cases_lagged.CASES,
     *cases_assign.CASES,

@@ -1,6 +1,7 @@
 """weightkin: does one large language model come from another?
 
-`compare`, `matrix`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when it is first used.
+`compare`, `matrix`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when it is first
+used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from .errors import AlignmentError, CheckpointError, PlanError, ResultsError, We
 if TYPE_CHECKING:
     from .comparison import compare, matrix
     from .inspection import inspect
+    from .layer_maps import layers
     from .matching import experts
     from .published import claims
     from .realign import align
@@ -22,12 +24,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlignmentError", "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "align", "claims",
-    "compare", "experts", "inspect", "load", "matrix",
+    "compare", "experts", "inspect", "layers", "load", "matrix",
 ]  # fmt: skip
 
 _HOMES = {
     "align": "realign", "compare": "comparison", "matrix": "comparison", "claims": "published",
-    "inspect": "inspection", "experts": "matching", "Results": "results", "load": "results",
+    "inspect": "inspection", "experts": "matching", "layers": "layer_maps", "Results": "results", "load": "results",
 }  # fmt: skip
 
 

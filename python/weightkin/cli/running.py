@@ -93,7 +93,7 @@ def _say_where(results: Results, ran: bool, quiet: bool) -> None:
     read = f"{size(throughput['bytes'])} in {duration(throughput['seconds'])} ({throughput['gb_per_s']:.2f} GB/s)"
     message(f"read {read}" if ran else "that run had finished: nothing was read now", quiet)
     if results.folder is None:
-        message("not stored: add -o DIR to keep these numbers, and the tables that they come from", quiet)
+        message("not stored: add -o DIR to keep these numbers, and the tables they come from", quiet)
     else:
         tables = ", ".join(f"{name}.parquet" for name in results.table_names)
         message(f"stored in {safe(str(results.folder))}: summary.json, {tables}", quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,8 +23,11 @@ from .orbit import Orbit, lag_scores
 
 BASELINE_PAIRS, BASELINE_LAGS, MOST_LAGS = 8, 4, 16
 """Pairs of a layer whose neurons are also searched in relabelled copies, and how many copies each; more if pairs are few."""
-NEURON_MEMORY = 384 << 20
-"""Bytes of float32 copies that searches for neurons may hold together."""
+MEMORY_SHARE = 8
+"""Searches for neurons run side by side in at most this part (an eighth) of the machine's memory; two always may."""
+COPIES = 40
+"""Bytes that such a search takes for each weight of one matrix of the wider MLP: float32 copies of two matrices, the same
+balanced, and what is made on the way. 230 MB for 1408 neurons of 4096 channels."""
 
 
 def unsearchable(a: Side, b: Side, pair: tuple[str, int, int], by: By = "probe") -> str | None:
@@ -116,7 +120,9 @@ def _with_neurons(found: LayerMatch, a: Side, b: Side, which: str, seed: int, th
     sampled = random.choice(chosen, min(BASELINE_PAIRS, len(chosen)), replace=False)
     copies = min(MOST_LAGS, orbit.size - 1, BASELINE_LAGS * BASELINE_PAIRS // len(sampled))
     lags = {int(at): (1 + random.choice(orbit.size - 1, copies, replace=False)).tolist() for at in sampled}
-    at_once = max(1, min(threads, NEURON_MEMORY // max(24 * found.b[at].neurons * orbit.width for at in chosen)))
+    need = COPIES * orbit.width * max(max(found.a[partners[at]].neurons, found.b[at].neurons) for at in chosen)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    at_once = min(threads, max(2, machine // MEMORY_SHARE // need))
     inner = max(1, threads // at_once)
 
     def run(at: int) -> NeuronMatch:

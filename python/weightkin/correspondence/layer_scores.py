@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,14 @@ from ..reference import balance
 from ..relabelling import ELEMENTS, exchangeable_axis
 from ..schema import Slot
 from ..statistics.null import draw_lags, draw_lines
+from .channel_products import channel_products
 from .layer_units import LayerUnit
 from .maps import Array, standard_scores
 
 CHUNK = 8
 """Layers of A whose products with all of B are held at a time."""
 
+Scores = npt.NDArray[np.float32]
 Spectra = npt.NDArray[np.complex64]
 
 
@@ -46,73 +49,67 @@ def unit_scores(
     draws: int,
     seed: int,
     threads: int,
-    on_read: Callable[[int], None] = lambda _: None,
-) -> tuple[Array, Array] | None:
+    in_place: bool = True,
+) -> tuple[Scores, Array] | None:
     """[LA, LB, 1 + R]: standard scores (maps.py), summed over experts over the root of their number, NaN where a layer
-    lacks the role; and [LA, LB]: the mean cosine of matching channels, in place. None if no axis can be relabelled.
+    lacks the role; and [LA, LB]: the mean cosine of matching channels at lag 0. None if no axis can be relabelled.
 
-    `shards`: of A and of B, the same object where the models are one. Every lag is the same in all units of a component
-    that have its axis.
-    """  # fmt: skip
+    `shards`: of A and of B, the same object where the models are one. Not `in_place`: of the products of channels, which do
+    not know the order of lines, and have no vectors. Every lag is the same in all units of a component that have its axis.
+    """
     axis = exchangeable_axis(unit.axes, unit.shape)
-    if axis is None or draws < 1:
+    if axis is None or draws < 1 or (len(unit.shape) == 1 and not in_place):
         return None
     extent = unit.shape[axis]
     lags = draw_lags(extent, draws, seed, unit.component, unit.axes[axis])
-    size = int(np.prod(unit.shape)) // extent
-    lines = draw_lines(size, max(1, ELEMENTS // extent), seed, unit.component, unit.role)
-    total, aligned = np.zeros((*depths, 1 + draws)), np.zeros(depths)
-    count = np.zeros(depths)
-    largest = extent if size > 1 else 1
+    count = int(np.prod(unit.shape)) // extent
+    lines = draw_lines(count, max(1, ELEMENTS // extent), seed, unit.component, unit.role)
+    largest = extent if count > 1 else 1
+
+    def describe(array: np.ndarray[Any, np.dtype[Any]]) -> Array:
+        return array[lines].astype(np.float64) if in_place else channel_products(array)
+
+    total, aligned, held = np.zeros((*depths, 1 + draws)), np.zeros(depths), np.zeros(depths)
     with ThreadPoolExecutor(threads) as pool:
         for expert in unit.experts:
-            left = unit.layers(0, expert)
-            x = _spectra(left, shards[0], axis, lines, pool, on_read)
-            same = shards[0] is shards[1]
-            right = unit.layers(1, expert)
-            y = x if same else _spectra(right, shards[1], axis, lines, pool, on_read)
+            layers = unit.layers(0, expert), unit.layers(1, expert)
+            x = _spectra(layers[0], shards[0], axis, describe, pool)
+            y = x if shards[0] is shards[1] else _spectra(layers[1], shards[1], axis, describe, pool)
             statistic = _correlate(x, y, extent, lags, pool)
-            cells = np.ix_(list(left), list(right))
+            cells = np.ix_(list(layers[0]), list(layers[1]))
             total[cells] += standard_scores(statistic)
             aligned[cells] += statistic[..., 0] / largest
-            count[cells] += 1
-    with np.errstate(invalid="ignore"):
-        return np.where(count[..., None] > 0, total / np.sqrt(count[..., None]), np.nan), aligned / count
+            held[cells] += 1
+    with np.errstate(invalid="ignore"):  # 0 / 0: layers that lack it
+        return (total / np.sqrt(held[..., None])).astype(np.float32), aligned / held
 
 
 def _spectra(
-    slots: dict[int, Slot], shards: Shards, axis: int, lines: npt.NDArray[np.int64], pool: ThreadPoolExecutor,
-    on_read: Callable[[int], None],
-) -> Spectra:  # fmt: skip
-    """[frequencies, layers, lines]: the transforms of the balanced lines of each layer."""
+    slots: dict[int, Slot],
+    shards: Shards,
+    axis: int,
+    describe: Callable[[np.ndarray[Any, np.dtype[Any]]], Array],
+    pool: ThreadPoolExecutor,
+) -> Spectra:
+    """[frequencies, layers, rows]: the transforms of each layer's balanced description [rows, extent]."""
 
     def transform(slot: Slot) -> Spectra:
-        rows = _lines_of(slot, shards, axis, lines)
-        if not np.isfinite(rows).all():
-            rows = np.zeros_like(rows)
+        assert slot.view is not None
+        mapping = shards[slot.view.shard]
+        mapping.prefetch(*slot.view.extent)
+        array = np.moveaxis(shards.array(slot.view), axis, -1)
+        rows = describe(array.reshape(1, -1) if array.ndim == 1 else array)
+        mapping.release(*slot.view.extent)
+        rows = rows if np.isfinite(rows).all() else np.zeros_like(rows)
         return np.asarray(fft.rfft(balance(rows).astype(np.float32), axis=1).T)
 
     found: Spectra | None = None
-    for number, (slot, spectrum) in enumerate(zip(slots.values(), pool.map(transform, slots.values()), strict=True)):
+    for number, spectrum in enumerate(pool.map(transform, slots.values())):
         if found is None:
             found = np.empty((spectrum.shape[0], len(slots), spectrum.shape[1]), np.complex64)
         found[:, number] = spectrum
-        on_read(slot.view.nbytes if slot.view else 0)
     assert found is not None
     return found
-
-
-def _lines_of(slot: Slot, shards: Shards, axis: int, lines: npt.NDArray[np.int64]) -> Array:
-    """[lines, extent] float64."""
-    assert slot.view is not None
-    mapping = shards[slot.view.shard]
-    mapping.prefetch(*slot.view.extent)
-    array = np.moveaxis(shards.array(slot.view), axis, -1)
-    if array.ndim == 1:
-        array = array[None]
-    rows = array[np.unravel_index(lines, array.shape[:-1])].astype(np.float64)
-    mapping.release(*slot.view.extent)
-    return np.asarray(rows)
 
 
 def _correlate(x: Spectra, y: Spectra, extent: int, lags: npt.NDArray[np.uint32], pool: ThreadPoolExecutor) -> Array:

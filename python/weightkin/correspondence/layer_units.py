@@ -13,6 +13,9 @@ from ..view import FLOAT_DTYPES
 MATRIX_GROUPS = ("attention", "mlp", "experts", "router")
 """Groups that decide a map. Norm gains are shown: neighbouring layers have nearly the same ones, in any model."""
 
+MOST_LAYERS = 256
+"""Twice as many as any model has. Memory grows with their square, and a name may hold any number."""
+
 Place = tuple[int, int | None]
 """Layer and expert."""
 
@@ -51,7 +54,7 @@ def layer_units(a: Model, b: Model, experts: bool) -> list[LayerUnit]:
     """Every role and shape that layers of both have, in the order in which they are shown.
 
     Vectors take part in norms only, routed experts (by their number) only with `experts`. Raises `PlanError` if nothing is
-    left.
+    left, or if there are too many layers.
     """
     held = [_by_role(model, experts) for model in (a, b)]
     keys = sorted(held[0].keys() & held[1].keys(), key=lambda key: (display_order(key[:3]), key[3]))
@@ -77,9 +80,13 @@ def _by_role(model: Model, experts: bool) -> dict[Key, dict[Place, Slot]]:
     found: dict[Key, dict[Place, Slot]] = defaultdict(dict)
     for slot in model.slots:
         component, layer, role, expert = slot.address
+        if layer is not None and layer >= MOST_LAYERS:
+            raise PlanError(
+                f"{model.checkpoint.name}: tensor {slot.name!r}: only layers 0 to {MOST_LAYERS - 1} can be mapped"
+            )
         if layer is None or slot.view is None or slot.untested is not None or slot.view.dtype not in FLOAT_DTYPES:
             continue
-        matrix = len(slot.axes) > 1 and slot.group in MATRIX_GROUPS and (experts or slot.group != "experts")
+        matrix = len(slot.axes) == 2 and slot.group in MATRIX_GROUPS and (experts or slot.group != "experts")
         if (matrix or (len(slot.axes) == 1 and slot.group == "norms")) and slot.view.size:
             found[component, slot.group, role, slot.view.shape][layer, expert] = slot
     return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from ..statistics.null import rank_p, z_score
 from ..statistics.verdict import FEWEST_DRAWS, Z_LAYER_MATCH
@@ -22,8 +23,16 @@ TIE = 0.9
 """Layers of A whose scores are at least this share of the best are as good: copies of one layer, as in a model that was
 itself depth-upscaled. Which of them is meant, the neighbours decide. Other layers' scores lie far below."""
 
-SPREAD = 1.4826
-"""Standard deviations in the median absolute deviation of a normal variable."""
+SPECIFIC = 0.75
+"""The products of channels of all layers of related models are somewhat alike. So they show that a layer matches one layer
+of A, rather than A as a whole, if those that are no tie reach at most this share of the best score: layers of continued
+pretrainings reach about half, and a layer without a counterpart has 0.9."""
+
+SPREAD = 0.9
+"""Quantile of the absolute deviations that says how wide a null is: 1.645 standard deviations of a normal one. Lower ones are
+close to 0 where a statistic takes few values; a standard deviation would be stretched by the match itself."""
+ROUNDING = 1e-5
+"""Spread that is nothing but rounding, relative to the largest value."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,9 @@ class LayerMap:
     scores: Array
     """[LA, LB]: observed, in deviations of the null."""
     cell_z: Array
-    """[LA, LB]: z of each pair of layers among its own draws."""
+    """[LA, LB]: z of each pair of layers among its own draws; NaN without a null."""
+    cell_p: Array
+    """[LA, LB]: and its rank, exact for a pair chosen beforehand."""
     second: Indices
     """[LB]: the second best layer of A; -1 if there is none."""
     margin: Array
@@ -56,46 +67,56 @@ class LayerMap:
     monotone_total: tuple[float, float]
     """z and p of the best sum of a monotone map."""
     draws: int
+    in_place: bool
+    """Whether weights were compared in place; else products of channels, which do not know the order of lines."""
+
+    @property
+    def chosen(self) -> Indices:
+        """[LB]: the layer of A that scores and margins are of: the assigned one, or else the best."""
+        return np.where(self.assignment >= 0, self.assignment, self.free)
 
 
 def standard_scores(statistic: Array) -> Array:
-    """The last axis less its median, in units of its median absolute deviation times 1.4826; 0 where nothing varies.
+    """The last axis less its median, in deviations of the null by a quantile; 0 where nothing varies.
 
-    The observed value takes part like any draw, so that the scores stay exchangeable under the null. Medians, because a
-    match would stretch a standard deviation, and no score could exceed sqrt(R).
+    The observed value takes part like any draw, so that the scores stay exchangeable under the null.
     """
     centred = statistic - np.median(statistic, axis=-1, keepdims=True)
-    scale = SPREAD * np.median(np.abs(centred), axis=-1, keepdims=True)
-    floor = 1e-12 * np.abs(statistic).max(axis=-1, keepdims=True, initial=0.0)
+    scale = np.quantile(np.abs(centred), SPREAD, axis=-1, keepdims=True) / special.ndtri((1 + SPREAD) / 2)
+    floor = ROUNDING * np.abs(statistic).max(axis=-1, keepdims=True, initial=0.0)
     return np.asarray(np.divide(centred, scale, out=np.zeros_like(centred), where=scale > floor))
 
 
-def pool(scores: Sequence[Array]) -> Array:
-    """Sum over the groups that a pair of layers has, over the square root of their number."""
-    stacked = np.stack(scores)
-    count = np.isfinite(stacked[..., 0]).sum(axis=0)[..., None]
-    total = np.nansum(stacked, axis=0)
-    return np.where(count > 0, total / np.sqrt(np.maximum(count, 1)), np.nan)
+def pool(scores: Sequence[npt.NDArray[np.floating]]) -> Array:
+    """Sum over the parts that a pair of layers has, over the square root of their number."""
+    total, count = np.zeros(scores[0].shape), np.zeros(scores[0].shape[:2])
+    for one in scores:
+        held = np.isfinite(one[..., 0])
+        total += np.where(held[..., None], one, 0.0)
+        count += held
+    return np.where(count[..., None] > 0, total / np.sqrt(np.maximum(count, 1))[..., None], np.nan)
 
 
-def layer_map(scores: Array) -> LayerMap:
-    """`scores`: [LA, LB, 1 + R]."""
+def layer_map(scores: Array, in_place: bool = True) -> LayerMap:
+    """`scores`: [LA, LB, 1 + R]. Not `in_place`: of the products of channels, of which a match must be specific."""
     filled = np.where(np.isnan(scores), -np.inf, scores)
-    comparable = np.isfinite(filled[..., 0]).any(axis=0)
+    comparable = np.asarray(np.isfinite(filled[..., 0]).any(axis=0))
     best = np.where(comparable[:, None], filled.max(axis=0), np.nan)
     z, p = _evidence(best)
-    observed, columns = filled[..., 0], np.arange(scores.shape[1])
+    observed = filled[..., 0]
     free = np.where(comparable, observed.argmax(axis=0), -1)
     bar = _bar(best)
     path, monotone_best = monotone_map(np.nan_to_num(filled, neginf=0.0))
-    kept = (path >= 0) & (observed[path, columns] > bar)
-    assignment = _fewest_breaks(observed, (observed > bar) & (observed >= TIE * observed.max(axis=0)))
+    tied = observed >= TIE * observed.max(axis=0)
+    bar = bar if in_place else np.where(_specific(observed, tied), bar, np.inf)
+    kept = (path >= 0) & (observed[path, np.arange(len(path))] > bar)
+    assignment = _fewest_breaks(observed, tied & (observed > bar))
     chosen = np.where(assignment >= 0, assignment, free)
     second, margin = _second(observed, chosen)
     return LayerMap(
         assignment, np.where(kept, path, -1), free, arrangement(assignment, scores.shape[0]), scores[..., 0],
-        z_score(scores), second, margin, _neighbours(observed, chosen), z, p,
-        _pooled(np.nansum(best, axis=0)), _pooled(monotone_best), scores.shape[-1] - 1,
+        *_evidence(scores), second, margin, _neighbours(observed, chosen), z, p,
+        _pooled(np.nansum(best, axis=0)), _pooled(monotone_best), scores.shape[-1] - 1, in_place,
     )  # fmt: skip
 
 
@@ -142,7 +163,7 @@ def _fewest_breaks(observed: Array, candidates: npt.NDArray[np.bool_]) -> Indice
 
 
 def _evidence(statistic: Array) -> tuple[Array, Array]:
-    """z and p of the rows; NaN where a row has no null."""
+    """z and p along the last axis; NaN where there is no null."""
     with np.errstate(invalid="ignore"):
         z = z_score(statistic)
     return z, np.where(np.isnan(z), np.nan, rank_p(statistic))
@@ -160,6 +181,12 @@ def _bar(best: Array) -> Array:
         return np.full(len(best), np.inf)
     by_z = draws.mean(axis=1) + Z_LAYER_MATCH * draws.std(axis=1, ddof=1)
     return np.asarray(np.where(np.isnan(by_z), np.inf, np.maximum(draws.max(axis=1), by_z)))
+
+
+def _specific(observed: Array, tied: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """[LB]: whether all layers of A that do not tie lie far below the best; not where there are none to tell."""
+    rest = np.where(tied, -np.inf, observed).max(axis=0)
+    return np.asarray(np.isfinite(rest) & (rest <= SPECIFIC * observed.max(axis=0)))
 
 
 def _second(observed: Array, free: Indices) -> tuple[Indices, Array]:
