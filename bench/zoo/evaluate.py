@@ -76,13 +76,13 @@ def judge_zoo(folder: Path, threads: int | None = None, align: str = "auto") -> 
 
 def judged(results: weightkin.Results, zoo: str, a: str, b: str, relation: str, related: bool) -> Judged:
     """The results of `compare` beside the truth."""
-    summary = results.summary
+    summary, verdict = results.summary, results.summary["verdict"]
     tested = [group for group in summary["groups"] if group["group"] in MATRIX_GROUPS and group["z"] is not None]
     tensors = results["tensors"].select(["p", "draws"]).drop_null()
     return Judged(
-        zoo, a, b, relation, related, summary["verdict"]["relation"], summary["verdict"]["how"],
-        summary["verdict"]["components"],
-        max(tested, key=lambda group: group["z"], default=None), summary["coverage"]["fraction"], summary["groups"], summary["roles"],
+        zoo, a, b, relation, related, verdict["relation"], verdict["how"], verdict["components"],
+        max(tested, key=lambda group: group["z"], default=None), summary["coverage"]["fraction"], summary["groups"],
+        summary["roles"],
         tensors["p"].to_numpy(), tensors["draws"].to_numpy(),
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ def channel_products(lines: np.ndarray[Any, np.dtype[Any]]) -> npt.NDArray[np.fl
     offsets = min(OFFSETS, (extent - 1) // 2)
     products, squares = np.zeros((offsets, extent)), np.zeros(extent)
     for first in range(0, count, LINES):
-        x = np.ascontiguousarray(lines[first : first + LINES], np.float32)
+        x = np.array(lines[first : first + LINES], np.float32)  # a copy: float32 weights are a view of the file
         norm = np.sqrt(np.einsum("ij,ij->i", x, x))
         x /= np.where(norm > 0, norm, 1)[:, None]
         squares += np.einsum("ij,ij->j", x, x)
