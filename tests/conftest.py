@@ -26,8 +26,8 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 MEMBERS = (
-    "twin", "sft", "cpt", "permuted", "shuffled", "laundered", "upscaled", "pruned", "regrown", "transplant", "upcycled", "vlm_b",
-    "vlm_c",
+    "twin", "sft", "cpt", "permuted", "shuffled", "laundered", "upscaled", "pruned", "regrown", "transplant", "upcycled",
+    "vlm_b", "vlm_c",
 )  # fmt: skip
 
 
