@@ -53,6 +53,7 @@ class Row:
     passed: bool
     nbytes: int
     flops: int
+    elements: int
     participants: dict[str, Participant]
     missing: tuple[str, ...]
     """Peers that are not installed."""
@@ -80,6 +81,7 @@ def measure(case: Case, settings: Settings) -> Row:
             passed=passed,
             nbytes=work.nbytes,
             flops=work.flops,
+            elements=work.elements,
             participants=participants,
             missing=missing,
             targets=targets,

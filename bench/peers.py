@@ -107,6 +107,21 @@ def numkong_cosine(models: Models) -> Run | None:
     return lambda: np.concatenate(models.spread(distances))
 
 
+def torch_product(x: Array, y: Array, threads: int) -> Run | None:
+    """Inner products of bf16 rows [M, n] with [N, n], rounded to bf16. Returns [M, N]."""
+    if find_spec("torch") is None:
+        return None
+    import torch
+
+    left, right = (_to_torch(matrix) for matrix in (x, y))
+
+    def run() -> torch.Tensor:
+        torch.set_num_threads(threads)
+        return left @ right.T
+
+    return run
+
+
 def numpy_float32(models: Models) -> Run:
     """Cosine and Pearson of each block in float32 numpy, by all threads. Returns [blocks, 2]."""
 

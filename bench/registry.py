@@ -49,7 +49,9 @@ class Work:
     nbytes: int = 0
     """Bytes that one run must read."""
     flops: int = 0
-    """Floating point operations of one run; a multiply-add is two."""
+    """Floating point operations of one run, as its definition has them; a multiply-add is two."""
+    elements: int = 0
+    """Of all operands, where the time of each is of interest."""
     before: Callable[[], None] | None = None
     """Done before every run and not timed."""
 

@@ -15,7 +15,17 @@ import click
 from weightkin.comparison import usable_cores
 from weightkin.errors import WeightkinError
 
-from . import cases_assign, cases_compare, cases_difference, cases_gram, cases_lagged, cases_open, machine
+from . import (
+    cases_assign,
+    cases_compare,
+    cases_cross_gram,
+    cases_difference,
+    cases_experts,
+    cases_gram,
+    cases_lagged,
+    cases_open,
+    machine,
+)
 from .measure import Row, measure
 from .registry import Case, Settings
 
@@ -24,11 +34,13 @@ WIDTH = 96
 
 CASES: tuple[Case, ...] = (
     *cases_gram.CASES,
+    *cases_cross_gram.CASES,
     *cases_difference.CASES,
     *cases_lagged.CASES,
     *cases_assign.CASES,
     *cases_open.CASES,
     *cases_compare.CASES,
+    *cases_experts.CASES,
 )
 
 

@@ -37,6 +37,15 @@ def _lines(row: Row) -> Iterator[Cells]:
         name, fastest = min(roofs, key=lambda named: named[1].best)
         yield _line(row, f"  roof: {name}", fastest, _target(row, "roof"))
     yield _line(row, Text(f"  {OURS}", "cyan"), row.participants[OURS], _target(row, None))
+    if row.elements:
+        yield (
+            "    per million elements",
+            amount(row.participants[OURS].best / row.elements * 1e6, row.unit),
+            "",
+            "",
+            "",
+            "",
+        )
     for name, found in row.participants.items():
         if found.kind == "peer":
             yield _line(row, f"  {name}", found, _target(row, name))

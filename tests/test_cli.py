@@ -20,7 +20,7 @@ from real_names import SOLAR_OPEN, solar_open_100b, write_headers
 from weightkin.cli import main
 from weightkin.cli.options import Size
 
-COMMANDS = ["compare", "matrix", "claims", "plan", "inspect", "demo", "env", "bench"]
+COMMANDS = ["compare", "matrix", "layers", "claims", "plan", "inspect", "demo", "env", "bench"]
 
 
 def weights(seed: int, evil: str = "plain") -> Arrays:

@@ -13,6 +13,7 @@ from operands import FLOATS, bits, scatter
 from weightkin import _core, ops, reference
 from weightkin.checkpoint.mapping import NUMPY_DTYPES
 from weightkin.ops import Operand
+from weightkin.statistics.null import DRAWS, draw_lags
 
 pytestmark = pytest.mark.usefixtures("instruction_set")
 
@@ -104,21 +105,54 @@ def test_a_vector_counts_by_its_ranks() -> None:
     assert found[0, 0] == pytest.approx(ranks, abs=ERROR)
 
 
-def test_all_pairs_in_order() -> None:
-    models = [normal(seed, (8, 65), "BF16") for seed in range(5)]
-    lags = np.array([0, 3, 64, 17, 1], np.uint32)
+@pytest.mark.parametrize(("extent", "lags"), [(65, [0, 3, 64, 17, 1]), (1024, list(range(0, 1024, 16)))])
+def test_all_pairs_in_order(extent: int, lags: list[int] | Array) -> None:
+    models = [normal(seed, (8, extent), "BF16") for seed in range(5)]
+    lags = np.array(lags, np.uint32)
     found = ops.lagged([ops.operand(model) for model in models], 1, np.arange(8), lags)
     for row, (x, y) in zip(found, combinations(models, 2), strict=True):
         alone = ops.lagged([ops.operand(x), ops.operand(y)], 1, np.arange(8), lags)
         np.testing.assert_array_equal(row, alone[0])
 
 
-def test_bits_do_not_depend_on_the_other_lags() -> None:
-    x, y = (ops.operand(normal(seed, (40, 96), "BF16")) for seed in range(2))
-    lags = np.random.default_rng(0).permutation(96).astype(np.uint32)
+@pytest.mark.parametrize(("extent", "step", "some"), [(96, 1, 20), (1024, 16, 64)])
+def test_bits_do_not_depend_on_the_other_lags(extent: int, step: int, some: int) -> None:
+    """Of few lags, one by one, and of many, by their spectrum."""
+    x, y = (ops.operand(normal(seed, (40, extent), "BF16")) for seed in range(2))
+    lags = step * np.random.default_rng(0).permutation(extent // step)[:some].astype(np.uint32)
     whole = ops.lagged([x, y], 1, np.arange(40), lags)
-    for some in (slice(0, 1), slice(3, 90), slice(50, 57)):
-        np.testing.assert_array_equal(ops.lagged([x, y], 1, np.arange(40), lags[some])[0], whole[0, some])
+    for taken in (slice(0, some - 10), slice(3, some), slice(7, some - 5)):
+        np.testing.assert_array_equal(ops.lagged([x, y], 1, np.arange(40), lags[taken])[0], whole[0, taken])
+
+
+@pytest.mark.parametrize("vectors", [11, 12, 13, 14, 15, 16, 17, 20, 32, 45, 77])
+@pytest.mark.parametrize("lines", [40, 41])
+def test_all_lags_of_every_factor(vectors: int, lines: int) -> None:
+    """Transforms of every radix; 17 is a prime that they leave to the direct way."""
+    x, y = (normal(seed, (lines, 16 * vectors), "BF16") for seed in range(2))
+    check(x, y, ops.operand(x), ops.operand(y), 1, np.arange(lines), np.arange(16 * vectors))
+
+
+@pytest.mark.parametrize("extent", [896, 1536, 2880, 3584, 4096, 5120, 6656, 7168])
+@pytest.mark.parametrize("lines", [1, 21])
+def test_residual_streams(extent: int, lines: int) -> None:
+    """Widths of real models, with the lags that `compare` draws, also of a tensor against itself."""
+    x, y = (normal(seed, (lines, extent), "BF16") for seed in range(2))
+    lags = draw_lags(extent, DRAWS, 0)
+    for other in (y, x):
+        check(x, other, ops.operand(x), ops.operand(other), 1, np.arange(lines), lags)
+
+
+def test_spectra_of_lines_and_channels_that_vanish() -> None:
+    """Constant lines, equal lines, channels of zeros and of numbers whose squares leave float32."""
+    x, y = (normal(seed, (24, 1024), "F32") for seed in range(2))
+    x[3:9], x[9:15, :], y[5:20] = 0.1, x[20], 7.0
+    x[:, 100:160], y[:, 7], x[:, 300] = 0, 0, x[:, 300] * np.float32(1e-16)
+    lags = np.arange(0, 1024, 4)
+    check(x, y, ops.operand(x), ops.operand(y), 1, np.arange(24), lags)
+    check(x, x, ops.operand(x), ops.operand(x), 1, np.arange(24), lags)
+    equal = np.repeat(y[:1], 24, axis=0)
+    assert not ops.lagged([ops.operand(x), ops.operand(equal)], 1, np.arange(24), lags.astype(np.uint32)).any()
 
 
 def test_direction_and_size() -> None:

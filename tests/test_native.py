@@ -134,7 +134,15 @@ def test_fault_of_someone_else_still_kills(tmp_path: Path) -> None:
 
 
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
-FLAGS = {"scalar": [], "avx2": AVX2, "avx512": [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]}
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
+FLAGS = {
+    "scalar": [],
+    "avx2": AVX2,
+    "avx512": AVX512,
+    "avx512_bf16": [*AVX512, "-mavx512bf16"],
+    "amx": [*AVX512, "-mamx-tile", "-mamx-bf16"],
+}
+TABLES = {"avx512_bf16": "kAvx512Bf16CrossGram", "amx": "kAmxCrossGram"}
 
 
 @pytest.mark.skipif(COMPILER is None or shutil.which("nm") is None, reason="needs a C++ compiler and nm")
@@ -150,4 +158,6 @@ def test_objects_export_their_table_only(tmp_path: Path, name: str) -> None:
     listed = subprocess.run(["nm", "-C", str(built)], capture_output=True, text=True, check=True).stdout
     exported = [line.split(maxsplit=2)[1:] for line in listed.splitlines() if not line.startswith(" ")]
     assert not [symbol for kind, symbol in exported if kind in "WwVvu"]
-    assert [symbol for kind, symbol in exported if kind.isupper()] == [f"weightkin::k{name.capitalize()}Kernels"]
+    assert [symbol for kind, symbol in exported if kind.isupper()] == [
+        f"weightkin::{TABLES.get(name, f'k{name.capitalize()}Kernels')}"
+    ]

@@ -148,7 +148,7 @@ def test_gains_that_rounding_left_equal_have_no_statistic() -> None:
     assert np.isnan(z_score(statistic(*gains, 255)))
 
 
-@pytest.mark.parametrize(("lines", "channels", "draws"), [(1, 64, 31), (24, 64, 31), (64, 4096, 256), (91, 2880, 256)])
+@pytest.mark.parametrize(("lines", "channels", "draws"), [(1, 64, 31), (24, 64, 31), (64, 5120, 256), (91, 2880, 256)])
 def test_what_rounding_leaves_of_a_constant_statistic_is_no_evidence(lines: int, channels: int, draws: int) -> None:
     """Lags keep to multiples of a step, and channels of that period are the same after each."""
     step = int(np.gcd.reduce(draw_lags(channels, draws, 0)))

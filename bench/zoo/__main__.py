@@ -32,6 +32,7 @@ WIDTH = 150
 @click.option("--seeds", default="0,1,2", show_default=True, help="Of the zoos to train.")
 @click.option("--quick", is_flag=True, help="Train them for a fifth of the steps.")
 @click.option("--synthetic", default=0, metavar="PAIRS", help="Also compare so many pairs of random models.")
+@click.option("--align", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="As of compare.")
 @click.option("--threads", type=click.IntRange(1), help="[default: all cores]")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Store the numbers as JSON.")
 def main(
@@ -40,6 +41,7 @@ def main(
     seeds: str,
     quick: bool,
     synthetic: int,
+    align: str,
     threads: int | None,
     output: Path | None,
 ) -> None:
@@ -53,7 +55,7 @@ def main(
     pairs: list[Judged] = []
     with messages.status("comparing"):
         for zoo in zoos:
-            pairs += judge_zoo(zoo, threads)
+            pairs += judge_zoo(zoo, threads, align)
     report: dict[str, Any] = {"pairs": [pair.as_json() for pair in pairs]}
     report["auc"] = {name: auc_by_relation(pairs, score) for name, score in SCORES.items()}
     sets = {name: calibrate(members) for name, members in _sets(pairs, synthetic, messages) if members}

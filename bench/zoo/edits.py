@@ -1,4 +1,4 @@
-"""Edits of a state. The first three keep the function that the model computes."""
+"""Edits of a state. Permuting and rescaling keep the function that the model computes."""
 
 from __future__ import annotations
 
@@ -43,6 +43,48 @@ def permute(state: State, random: np.random.Generator) -> tuple[State, dict[str,
     return out, orders
 
 
+def permute_heads(
+    state: State, random: np.random.Generator, rows: int
+) -> tuple[State, dict[str, dict[str, list[int]]]]:
+    """Permutes key/value heads, and the query heads that read each; `rows`: channels of a head.
+
+    Also returns, by layer, which key/value head of `state` each is ("groups"), and which query head ("queries").
+    """
+    out, orders = dict(state), {}
+    for layer in range(layers_of(state)):
+        stem = f"model.layers.{layer}.self_attn."
+        heads, groups = (state[f"{stem}{name}.weight"].shape[0] // rows for name in ("q_proj", "k_proj"))
+        order, each = random.permutation(groups), heads // groups
+        queries = np.concatenate([group * each + random.permutation(each) for group in order])
+        for name, source in (("q_proj", queries), ("k_proj", order), ("v_proj", order)):
+            for stored in [key for key in (f"{stem}{name}.weight", f"{stem}{name}.bias") if key in state]:
+                out[stored] = _heads(state[stored], rows)[source].flatten(0, 1)
+        columns = _heads(state[f"{stem}o_proj.weight"].T, rows)[queries].flatten(0, 1)
+        out[f"{stem}o_proj.weight"] = columns.T
+        orders[str(layer)] = {"groups": order.tolist(), "queries": queries.tolist()}
+    return out, orders
+
+
+def permute_neurons(state: State, random: np.random.Generator) -> State:
+    """Permutes the neurons of the MLPs that are no routed experts."""
+    out = dict(state)
+    for gate in [name for name in state if name.endswith("gate_proj.weight") and ".experts." not in name]:
+        turn = torch.from_numpy(random.permutation(state[gate].shape[0]))
+        up, down = gate.replace("gate_proj", "up_proj"), gate.replace("gate_proj", "down_proj")
+        out |= {gate: state[gate][turn], up: state[up][turn], down: state[down][:, turn]}
+    return out
+
+
+def rescale_neurons(state: State, random: np.random.Generator, stem: str = "") -> State:
+    """Multiplies each row of up and divides its column of down, where names begin with `stem`."""
+    out = dict(state)
+    for up in [name for name in state if name.startswith(stem) and name.endswith("up_proj.weight")]:
+        scale = torch.from_numpy(random.uniform(0.5, 2.0, out[up].shape[0])).float()
+        down = up.replace("up_proj", "down_proj")
+        out[up], out[down] = out[up] * scale[:, None], out[down] / scale
+    return out
+
+
 def rescale(state: State, random: np.random.Generator) -> State:
     """Folds parts of norm gains into the matrices that read them, and rescales the neurons of up and down."""
     out = {name: x.clone() for name, x in state.items()}
@@ -54,10 +96,7 @@ def rescale(state: State, random: np.random.Generator) -> State:
             out[f"{stem}{norm}.weight"] = kept
             for name in _reading(out, stem, readers):
                 out[name] = out[name] * (gain / kept)
-        for up in [name for name in out if name.startswith(stem) and name.endswith("up_proj.weight")]:
-            scale = torch.from_numpy(random.uniform(0.5, 2.0, out[up].shape[0])).float()
-            down = up.replace("up_proj", "down_proj")
-            out[up], out[down] = out[up] * scale[:, None], out[down] / scale
+        out = rescale_neurons(out, random, stem)
     return out
 
 
@@ -101,6 +140,11 @@ def keep_experts(state: State, count: int) -> State:
         elif int(name.split(".experts.")[1].split(".")[0]) < count:
             out[name] = x
     return out
+
+
+def _heads(x: torch.Tensor, rows: int) -> torch.Tensor:
+    """[heads, rows, ...]"""
+    return x.reshape(-1, rows, *x.shape[1:])
 
 
 def _reading(state: State, stem: str, readers: Sequence[str]) -> list[str]:

@@ -30,9 +30,12 @@ class Judged:
     relation: str
     related: bool
     word: str
+    how: Sequence[str]
     components: Mapping[str, str]
     strongest: Mapping[str, Any] | None
     """The matrix group of the largest pooled z; None if none could be tested."""
+    compared: float
+    """Share of the parameters."""
     groups: Sequence[Mapping[str, Any]]
     roles: Sequence[Mapping[str, Any]]
     p: Array
@@ -58,26 +61,28 @@ class Judged:
         keys = ("component", "group", "verdict", "pearson", "z", "p_rank", "parameters")
         return {
             "zoo": self.zoo, "a": self.a, "b": self.b, "relation": self.relation, "related": self.related,
-            "verdict": self.word, "components": dict(self.components), "matrices": self.matrices, "norms": self.norms,
+            "verdict": self.word, "how": [*self.how], "components": dict(self.components), "compared": self.compared,
+            "matrices": self.matrices, "norms": self.norms,
             "groups": [{key: group[key] for key in keys} for group in self.groups],
         }  # fmt: skip
 
 
-def judge_zoo(folder: Path, threads: int | None = None) -> Iterator[Judged]:
-    """Every pair of the zoo's truth.json, compared."""
+def judge_zoo(folder: Path, threads: int | None = None, align: str = "auto") -> Iterator[Judged]:
+    """Every pair of the zoo's truth.json, compared; `align` as of `compare`."""
     for pair in json.loads((folder / "truth.json").read_text())["pairs"]:
-        results = weightkin.compare(folder / pair["a"], folder / pair["b"], threads=threads)
+        results = weightkin.compare(folder / pair["a"], folder / pair["b"], threads=threads, align=align)
         yield judged(results, folder.name, pair["a"], pair["b"], pair["relation"], pair["related"])
 
 
 def judged(results: weightkin.Results, zoo: str, a: str, b: str, relation: str, related: bool) -> Judged:
     """The results of `compare` beside the truth."""
-    summary = results.summary
+    summary, verdict = results.summary, results.summary["verdict"]
     tested = [group for group in summary["groups"] if group["group"] in MATRIX_GROUPS and group["z"] is not None]
     tensors = results["tensors"].select(["p", "draws"]).drop_null()
     return Judged(
-        zoo, a, b, relation, related, summary["verdict"]["relation"], summary["verdict"]["components"],
-        max(tested, key=lambda group: group["z"], default=None), summary["groups"], summary["roles"],
+        zoo, a, b, relation, related, verdict["relation"], verdict["how"], verdict["components"],
+        max(tested, key=lambda group: group["z"], default=None), summary["coverage"]["fraction"], summary["groups"],
+        summary["roles"],
         tensors["p"].to_numpy(), tensors["draws"].to_numpy(),
     )  # fmt: skip
 

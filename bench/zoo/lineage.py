@@ -23,6 +23,7 @@ PAIRS = (
     Pair("base", "sft", "finetuned"),
     Pair("base", "cpt", "finetuned", "long, large learning rate"),
     Pair("base", "permuted", "permuted", "exact up to expert and neuron order"),
+    Pair("base", "shuffled", "shuffled", "experts, neurons and heads permuted, neurons rescaled; function unchanged"),
     Pair("base", "scaled", "rescaled", "function unchanged"),
     Pair("base", "rotated", "rotated", "function unchanged; only rotation-invariant evidence is left"),
     Pair("base", "laundered", "permuted+rescaled+finetuned"),
@@ -52,5 +53,5 @@ PAIRS = (
 PRIMARY = {("base", "twin"), ("base", "solar"), ("dense", "base"), ("vlm_a", "vlm_c")}
 """Independent pairs of which no two share their evidence: all other independent pairs descend from one of these."""
 
-UNCHANGED = ("permuted", "scaled", "rotated")
+UNCHANGED = ("permuted", "shuffled", "scaled", "rotated")
 """Members that compute the function of base."""

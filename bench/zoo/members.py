@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from .architectures import HIDDEN, fresh, fresh_vlm
-from .edits import keep_experts, permute, relayer, rescale, rotate
+from .edits import keep_experts, permute, permute_heads, permute_neurons, relayer, rescale, rescale_neurons, rotate
 from .states import State, layers_of, load, save, tensors, write
 from .text import read_bytes
 from .training import jitter, train
@@ -31,7 +32,7 @@ class Zoo:
     architecture: str
     seed: int
     quick: bool
-    truth: dict[str, Any] = field(default_factory=lambda: {"loss": {}, "permutation": {}, "layer_map": {}})
+    truth: dict[str, Any] = field(default_factory=lambda: {"loss": {}, "permutation": {}, "heads": {}, "layer_map": {}})
 
     def path(self, name: str) -> Path:
         """The folder of a member; names that begin with an underscore are steps on the way to one."""
@@ -81,6 +82,17 @@ def permuted(zoo: Zoo) -> None:
     state, order = permute(zoo.state("base"), zoo.random("permuted"))
     write(state, zoo.path("base"), zoo.path("permuted"))
     zoo.truth["permutation"]["permuted"] = order
+
+
+def shuffled(zoo: Zoo) -> None:
+    """base with experts, neurons and heads permuted, and neurons rescaled: the function is unchanged."""
+    random = zoo.random("shuffled")
+    config = json.loads((zoo.path("base") / "config.json").read_text())
+    state, experts = permute(zoo.state("base"), random)
+    state, heads = permute_heads(state, random, config["head_dim"])
+    state = rescale_neurons(permute_neurons(state, random), random)
+    write(state, zoo.path("base"), zoo.path("shuffled"))
+    zoo.truth["permutation"]["shuffled"], zoo.truth["heads"]["shuffled"] = experts, heads
 
 
 def scaled(zoo: Zoo) -> None:
@@ -203,8 +215,8 @@ def vlm_c(zoo: Zoo) -> None:
 
 
 MEMBERS: dict[Callable[[Zoo], None], tuple[str, ...]] = {
-    base: (), twin: (), sft: ("base",), cpt: ("base",), permuted: ("base",), scaled: ("base",), rotated: ("scaled",),
-    laundered: ("base",), upscaled: ("base",), pruned: ("base",), regrown: ("base",), solar: (),
+    base: (), twin: (), sft: ("base",), cpt: ("base",), permuted: ("base",), shuffled: ("base",), scaled: ("base",),
+    rotated: ("scaled",), laundered: ("base",), upscaled: ("base",), pruned: ("base",), regrown: ("base",), solar: (),
     transplant: ("base", "solar"), dense: (), upcycled: ("dense",), vlm_a: (), vlm_b: ("vlm_a",), vlm_c: (),
 }  # fmt: skip
 """Each member's maker, and the members that it is made from, which come before it."""

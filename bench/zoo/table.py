@@ -16,7 +16,7 @@ COLOURS = {"no_evidence": "dim", "derived": "green", "partial": "green", "identi
 def pairs_table(pairs: Sequence[Judged]) -> Table:
     """One row per pair."""
     out = Table(show_edge=False, pad_edge=False, header_style="bold")
-    for heading in ("zoo", "pair", "relation", "verdict", "components", "strongest matrices"):
+    for heading in ("zoo", "pair", "relation", "verdict", "how", "components", "strongest matrices"):
         out.add_column(heading)
     for heading in ("Pearson", "z"):
         out.add_column(heading, justify="right", no_wrap=True)
@@ -28,6 +28,7 @@ def pairs_table(pairs: Sequence[Judged]) -> Table:
             f"{pair.a} {pair.b}",
             pair.relation,
             Text(pair.word, "bold red" if wrong else COLOURS.get(pair.word, "")),
+            ", ".join(pair.how),
             ", ".join(f"{name} {word}" for name, word in pair.components.items()) if len(pair.components) > 1 else "",
             f"{best['component']} {best['group']}" if best else "none tested",
             f"{best['pearson']:.3f}" if best and best["pearson"] is not None else "",

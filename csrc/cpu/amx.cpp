@@ -27,9 +27,10 @@ inline void add_tile(const float* tile, double* out, std::size_t stride) {
     UNROLL for (std::size_t i = 0; i < kTileRows; ++i) add_to(out + i * stride, load<f32v>(tile + i * kTileRows));
 }
 
-// Two tiles by two. While the tiles of one run are multiplied, the sums of the run before are added to float64.
+// Two tiles by two. While the tiles of one run are multiplied, the sums of the run before are added to float64, and
+// what comes next is fetched: tiles are multiplied faster than the hardware's own prefetching brings them.
 void multiply_tiles(const void* left, const void* right, std::size_t strips, std::size_t slots, double* out,
-                    std::size_t stride) {
+                    std::size_t stride, const char* const* ahead) {
     constexpr std::size_t left_bytes = kPanelSlots * sizeof(Pair), right_bytes = 2 * kTileRows * sizeof(Pair);
     const char* const upper = static_cast<const char*>(left);
     const char* const lower = upper + kTileRows * left_bytes;
@@ -39,6 +40,9 @@ void multiply_tiles(const void* left, const void* right, std::size_t strips, std
     const auto add = [&](std::size_t tile) {
         add_tile(sums[tile], pending + tile / 2 * kTileRows * stride + tile % 2 * kTileRows, stride);
     };
+    const std::size_t all_steps = strips * slots / kPairs;
+    const std::size_t lines = ahead ? (kPanelSlots * right_bytes / 64 + all_steps - 1) / all_steps : 0;
+    const char* next[2] = {ahead ? ahead[0] : nullptr, ahead ? ahead[1] : nullptr};
     _tile_loadconfig(&kTileShapes);
     for (const char* const end = strip + strips * kPanelSlots * right_bytes; strip != end;
          strip += kPanelSlots * right_bytes, out += 2 * kTileRows) {
@@ -57,6 +61,10 @@ void multiply_tiles(const void* left, const void* right, std::size_t strips, std
                 _tile_loadd(5, lower + slot * sizeof(Pair), left_bytes);
                 _tile_dpbf16ps(2, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
+                for (std::size_t line = 0; line < lines; ++line) {
+                    __builtin_prefetch(next[0], 0, 2), __builtin_prefetch(next[1], 0, 2);
+                    next[0] += 64, next[1] += 64;
+                }
                 if (pending) add(step);
             }
             _tile_stored(0, sums[0], 64);

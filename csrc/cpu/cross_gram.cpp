@@ -14,6 +14,7 @@ namespace weightkin {
 namespace {
 
 constexpr std::size_t kBlockRows = 256;        // of left and of right, whose sums stay in the second-level cache
+constexpr std::size_t kOddLine = 8;            // keeps rows of sums from sharing few sets of the first-level cache
 constexpr std::size_t kShortest = 128;         // panels from which few rows are shared out by depth
 constexpr std::size_t kMostChunks = 64;        // parts of the depth, each with sums of its own
 constexpr std::size_t kPackedBytes = 1 << 25;  // held at once where rows are shared out
@@ -25,6 +26,11 @@ using Buffer = std::unique_ptr<char[], FreeAligned>;
 
 Buffer aligned_buffer(std::size_t bytes) {
     return Buffer(static_cast<char*>(::operator new[](bytes, std::align_val_t{64})));
+}
+
+double* zeroed_sums(const Buffer& buffer, std::size_t bytes) {
+    std::memset(buffer.get(), 0, bytes);
+    return reinterpret_cast<double*>(buffer.get());
 }
 
 // An element that float32 lanes cannot multiply: it counts in float64, and as zero in the packed panel.
@@ -76,12 +82,13 @@ public:
                 continue;
             }
             const void* from = elements(row, begin, count, scratch);
-            const bool usual = kernel_.pack(from, count, slots, slot);
-            if (!usual) find_extremes(row, count, slot, extremes);
-            if (!sum) continue;
-            const Kernels& table = kernels();
-            const int element = static_cast<int>(dtype_);
-            (usual ? table.gram : table.gram_wide)[element](&from, 1, count, square + row, sum + row);
+            double row_sum = 0, row_square = 0;
+            if (!kernel_.pack(from, count, slots, slot, &row_sum, &row_square)) {
+                find_extremes(row, count, slot, extremes);
+                row_sum = row_square = 0;
+                kernels().gram_wide[static_cast<int>(dtype_)](&from, 1, count, &row_square, &row_sum);
+            }
+            if (sum) sum[row] += row_sum, square[row] += row_square;
         }
         if (right_) kernel_.arrange(unarranged.get(), slots, to);
     }
@@ -217,34 +224,41 @@ private:
         for (std::future<void>& other : others) other.get();
     }
 
-    // out[0] is the product of the first rows of both ranges of strips.
+    // out[0] is the product of the first rows of both ranges of strips. `more`: the next panel follows this one.
     void multiply(std::size_t panel, const char* packed_left, const char* packed_right, Range left, Range right,
-                  Sums sums) const {
+                  Sums sums, bool more) const {
         const std::size_t slots = left_.padded_slots(count(panel)), first_column = right.begin * right_.strip_rows;
         for (std::size_t strip = left.begin; strip < left.end; ++strip) {
             const std::size_t row = strip * left_.strip_rows;
             const std::size_t from = request_.symmetric ? std::max(right.begin, row / right_.strip_rows) : right.begin;
             if (from >= right.end) continue;
             double* out = sums.out + (strip - left.begin) * left_.strip_rows * sums.stride;
+            const std::size_t ahead_right = std::min(right.begin + strip - left.begin, right.end - 1);
+            const char* const ahead[] = {packed_left + left_.panel_bytes + strip * left_.strip_bytes(),
+                                         packed_right + right_.panel_bytes + ahead_right * right_.strip_bytes()};
             kernel_.multiply(packed_left + strip * left_.strip_bytes(), packed_right + from * right_.strip_bytes(),
-                             right.end - from, slots, out + from * right_.strip_rows - first_column, sums.stride);
+                             right.end - from, slots, out + from * right_.strip_rows - first_column, sums.stride,
+                             more ? ahead : nullptr);
         }
     }
 
     // Few and long rows: each chunk of panels has sums of its own, which are added in the end.
     void by_depth(const CrossGramResult& result) const {
-        const std::size_t chunks = std::min(kMostChunks, panels_ / 8), stride = right_.strips * right_.strip_rows;
+        const std::size_t chunks = std::min(kMostChunks, panels_ / 8);
+        const std::size_t stride = right_.strips * right_.strip_rows + kOddLine;
         struct Chunk {
-            std::vector<double> product, sum_left, sum_right, square_left, square_right;
+            Buffer product;
+            std::vector<double> sum_left, sum_right, square_left, square_right;
         };
         std::vector<Chunk> found(chunks);
         share(chunks, [&](std::size_t c) {
             Chunk& chunk = found[c];
-            chunk.product.resize(left_.strips * left_.strip_rows * stride);
+            const std::size_t bytes = left_.strips * left_.strip_rows * stride * sizeof(double);
+            chunk.product = aligned_buffer(bytes);
             chunk.sum_left.resize(left_.rows), chunk.square_left.resize(left_.rows);
             chunk.sum_right.resize(right_.rows), chunk.square_right.resize(right_.rows);
             const Buffer left = aligned_buffer(left_.panel_bytes), right = aligned_buffer(right_.panel_bytes);
-            const Sums sums{chunk.product.data(), stride};
+            const Sums sums{zeroed_sums(chunk.product, bytes), stride};
             std::vector<Extreme> left_extremes, right_extremes;
             for (std::size_t panel = c * panels_ / chunks; panel < (c + 1) * panels_ / chunks; ++panel) {
                 left_extremes.clear(), right_extremes.clear();
@@ -258,14 +272,15 @@ private:
                                 right_extremes);
                 }
                 settle(left_, right_, left.get(), right.get(), left_extremes, right_extremes, sums);
-                multiply(panel, left.get(), right.get(), {0, left_.strips}, {0, right_.strips}, sums);
+                multiply(panel, left.get(), right.get(), {0, left_.strips}, {0, right_.strips}, sums, false);
             }
         });
         const auto add = [](double* to, const std::vector<double>& from) {
             std::transform(from.begin(), from.end(), to, to, std::plus<>{});
         };
         for (const Chunk& chunk : found) {
-            add_block(chunk.product.data(), stride, {0, left_.rows}, {0, right_.rows}, result.product);
+            add_block(reinterpret_cast<const double*>(chunk.product.get()), stride, {0, left_.rows}, {0, right_.rows},
+                      result.product);
             add(result.sum_left, chunk.sum_left), add(result.square_left, chunk.square_left);
             add(result.sum_right, chunk.sum_right), add(result.square_right, chunk.square_right);
         }
@@ -308,15 +323,18 @@ private:
             share(blocks, [&](std::size_t block) {
                 const std::size_t i = block / columns * height, j = block % columns * width;
                 const Range rows{i, std::min(left_.strips, i + height)}, across{j, std::min(right_.strips, j + width)};
-                const std::size_t stride = (across.end - across.begin) * right_.strip_rows;
-                std::vector<double> sums((rows.end - rows.begin) * left_.strip_rows * stride);
+                const std::size_t stride = (across.end - across.begin) * right_.strip_rows + kOddLine;
+                const std::size_t bytes = (rows.end - rows.begin) * left_.strip_rows * stride * sizeof(double);
+                const Buffer buffer = aligned_buffer(bytes);
+                double* const sums = zeroed_sums(buffer, bytes);
                 for (std::size_t panel = first; panel < last; ++panel) {
                     multiply(panel, left.get() + (panel - first) * left_.panel_bytes,
-                             right.get() + (panel - first) * right_.panel_bytes, rows, across, {sums.data(), stride});
+                             right.get() + (panel - first) * right_.panel_bytes, rows, across, {sums, stride},
+                             panel + 1 < last);
                 }
-                add_block(
-                    sums.data(), stride, {i * left_.strip_rows, std::min(left_.rows, rows.end * left_.strip_rows)},
-                    {j * right_.strip_rows, std::min(right_.rows, across.end * right_.strip_rows)}, result.product);
+                add_block(sums, stride, {i * left_.strip_rows, std::min(left_.rows, rows.end * left_.strip_rows)},
+                          {j * right_.strip_rows, std::min(right_.rows, across.end * right_.strip_rows)},
+                          result.product);
             });
         }
     }

@@ -20,6 +20,7 @@ struct Slot {
     static constexpr std::size_t elements = 1;
     static constexpr std::size_t run = 16;  // slots between two additions to float64
     using Bits = u32v;
+    using Codes = u32v;
     using Sum = f32v;
     using Factor = f32v;
 };
@@ -28,6 +29,7 @@ struct Slot<double> {
     static constexpr std::size_t elements = 1;
     static constexpr std::size_t run = kSlotGrain;
     using Bits = u64v;
+    using Codes = u64v;
     using Sum = f64v;
     using Factor = f64v;
 };
@@ -36,56 +38,110 @@ struct Slot<Pair> {
     static constexpr std::size_t elements = 2;
     static constexpr std::size_t run = 8;
     using Bits = u32v;
+    using Codes = u16v;
     using Sum = f32v;
     using Factor = u32v;
 };
 
-// A vector of slots; `unusual` gets bits where an element is out of bounds.
+inline bool any(u32v bits) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)bits, (__m512i)bits);
+#else
+    std::uint32_t out = 0;
+    for (std::size_t i = 0; i < kLanes<float>; ++i) out |= bits[i];
+    return out;
+#endif
+}
+
+inline f64v widened(f32v x) { return widen_floats(low_half(x)) + widen_floats(high_half(x)); }
+inline f64v widened(f64v x) { return x; }
+
+// What is known of a row while it is packed: its sum and squared norm, in pairs of lanes that join float64 before one
+// of them has added 16 products, and the range of its magnitudes as codes (zero does not count: less 1 it is the
+// largest).
+template <class Lane>
+struct Seen {
+    using Sum = typename Slot<Lane>::Sum;
+    using Codes = typename Slot<Lane>::Codes;
+    Sum sum{}, square{}, other_sum{}, other_square{};
+    f64v wide_sum{}, wide_square{};
+    Codes most{}, least = ~Codes{};
+
+    void add(Sum x) { sum += x, square += x * x; }
+    void add_other(Sum x) { other_sum += x, other_square += x * x; }
+
+    void bound(Codes magnitude) {
+        const Codes less = magnitude - 1;
+        most = magnitude > most ? magnitude : most;
+        least = less < least ? less : least;
+    }
+
+    void widen() {
+        wide_sum += widened(sum) + widened(other_sum), wide_square += widened(square) + widened(other_square);
+        sum = square = other_sum = other_square = Sum{};
+    }
+
+    bool usual() const {
+        constexpr int shift = 8 * sizeof(most[0]) - 16;
+        return !any((u32v)(Codes)(most > (kMost << shift)) | (u32v)(Codes)(least < (kLeast << shift) - 1));
+    }
+};
+
 template <Element element>
-inline void convert(const void* from, float* to, u32v* unusual) {
+inline void convert(const void* from, float* to, Seen<float>* seen) {
     f32v x;
     if constexpr (element == kBf16) x = (f32v)(widen_codes(load<u16half>(from)) << 16);
     if constexpr (element == kF16) x = widen_f16(load<u16half>(from));
     if constexpr (element == kF32) x = load<f32v>(from);
-    const u32v magnitude = (u32v)x & 0x7fffffffu;
-    *unusual |= (u32v)(magnitude - (kLeast << 16) > (kMost - kLeast) << 16) & (u32v)(magnitude != 0u);
+    seen->bound((u32v)x & 0x7fffffffu);
+    seen->add(x);
     store(to, x);
 }
 
 template <Element>
-inline void convert(const void* from, double* to, u32v*) {  // nothing is out of bounds: the sums are float64 themselves
-    store(to, load<f64v>(from));
+inline void convert(const void* from, double* to, Seen<double>* seen) {  // nothing is too large or too small
+    const f64v x = load<f64v>(from);
+    seen->add(x);
+    store(to, x);
 }
 
-template <Element>
-inline void convert(const void* from, Pair* to, u32v* unusual) {
-    constexpr std::uint16_t least = kLeast, range = kMost - kLeast, no_sign = 0x7fff, zero = 0;
-    const u16v codes = load<u16v>(from), magnitude = codes & no_sign;
-    *unusual |= (u32v)((u16v)(magnitude - least > range) & (u16v)(magnitude != zero));
+template <Element element>
+inline void convert(const void* from, Pair* to, Seen<Pair>* seen) {
+    const u16v codes = load<u16v>(from);
+    seen->bound(codes & std::uint16_t{0x7fff});
+    f32v x[2];
+    Source<element>::widen(from, x);
+    seen->add(x[0]), seen->add_other(x[1]);
     store(to, codes);
 }
 
-// `depth` elements of a row, then zeros up to `slots`. Returns whether all are within bounds.
 template <Element element, class Lane>
-bool pack(const void* row, std::size_t depth, std::size_t slots, void* packed) {
+bool pack(const void* row, std::size_t depth, std::size_t slots, void* packed, double* sum, double* square) {
     using Code = typename Source<element>::Code;
     constexpr std::size_t lanes = kLanes<Lane>, step = lanes * Slot<Lane>::elements;
     const char* from = static_cast<const char*>(row);
     Lane *to = static_cast<Lane*>(packed), *const end = to + slots;
-    u32v unusual{};
-    for (; depth >= step; depth -= step, from += step * sizeof(Code), to += lanes) {
-        convert<element>(from, to, &unusual);
+    Seen<Lane> seen;
+    for (std::size_t vector = 1; depth >= step; ++vector, depth -= step, from += step * sizeof(Code), to += lanes) {
+        convert<element>(from, to, &seen);
+        if (vector % 16 == 0) seen.widen();
     }
+    seen.widen();
     if (depth) {
         Code tail[step] = {};
         __builtin_memcpy(tail, from, depth * sizeof(Code));
-        convert<element>(tail, to, &unusual);
+        convert<element>(tail, to, &seen);
+        seen.widen();
         to += lanes;
     }
     __builtin_memset(static_cast<void*>(to), 0, static_cast<std::size_t>(end - to) * sizeof(Lane));
-    std::uint32_t any = 0;
-    for (std::size_t i = 0; i < kLanes<float>; ++i) any |= unusual[i];
-    return !any;
+    *sum += total(&seen.wide_sum, 1);
+    *square += total(&seen.wide_square, 1);
+    if constexpr (sizeof(Lane) == sizeof(double)) {
+        return true;
+    } else {
+        return seen.usual();
+    }
 }
 
 template <int... index>
@@ -149,7 +205,7 @@ inline void add_to(double* to, f32v x) {
 // The rows of `height` fill the registers with two vectors of sums each.
 template <class Lane, int height>
 void multiply(const void* left, const void* right, std::size_t strips, std::size_t slots, double* out,
-              std::size_t stride) {
+              std::size_t stride, const char* const*) {
     using Sum = typename Slot<Lane>::Sum;
     using Factor = typename Slot<Lane>::Factor;
     constexpr std::size_t lanes = kLanes<Lane>;

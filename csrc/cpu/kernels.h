@@ -14,7 +14,7 @@ constexpr std::size_t kChunk = 4096;    // elements between two additions to an 
 constexpr std::size_t kObjectPad = 16;  // two vectors of doubles of the widest instruction set
 constexpr int kMaxRows = 16;            // rows of one gram call in the memory-bound regime
 
-// Element types that kernels read. Other types are widened into one of these first (operand.cpp).
+// Element types that kernels read. Other types are widened into one of these first (pack.cpp).
 enum Element : int { kBf16 = 0, kF16 = 1, kF32 = 2, kF64 = 3, kElements = 4 };
 
 struct Difference {
@@ -28,13 +28,27 @@ struct Difference {
 using GramKernel = void (*)(const void* const* rows, int count, std::size_t depth, double* gram, double* sum);
 using DifferenceKernel = void (*)(const void* x, const void* y, std::size_t depth, Difference* out);
 // x: `lines` of `length` floats, `stride` apart, zeros between them; balanced in place (lagged.h) if all are finite,
-// else false. `room`: stride + 2 * lines floats.
+// else false. `room`: stride floats.
 using BalanceKernel = bool (*)(float* x, std::size_t lines, std::size_t length, std::size_t stride, float* room);
 // The `lanes` / 2 sums from sums[lanes / 2 * l] on += parts of <x, y rotated by lag[l]>. x: `length` floats, then zeros
 // to a whole vector; y: its line twice, then a vector of room; lags of equal remainder modulo `lanes` side by side,
 // ascending; shifted: room for as much as y.
 using LaggedKernel = void (*)(const float* x, const float* y, std::size_t length, const std::uint32_t* lag,
                               std::size_t count, float* shifted, double* sums);
+// The discrete Fourier transform of a complex line of `vectors` vectors, each lane for itself, in place; then vector v
+// holds the frequency that the stages' order gives it (spectrum.h).
+struct TransformStage {
+    std::uint32_t radix;   // 2, 3, 4, 5, 7, 11 or 13
+    const float* roots;    // exp(-2 pi i k / radix): real part, imaginary part, for k < radix
+    const float* factors;  // likewise exp(-2 pi i j q / size) for 1 <= q < radix, for each j < size / radix
+};
+using TransformKernel = void (*)(float* re, float* im, std::size_t vectors, const TransformStage* stages,
+                                 std::size_t count);
+// For each vector v and each residue r, from out[4 * (v * count + r)] on: real and imaginary part of the sum over
+// complex lines (real parts in even lines, imaginary parts in odd ones, `stride` apart) of conj(x) * (y turned by
+// residue[r] lanes), first over the lanes that stayed in their vector, then over those that passed its end.
+using SpectraKernel = void (*)(const float* x, const float* y, std::size_t lines, std::size_t stride,
+                               std::size_t vectors, const std::uint32_t* residue, std::size_t count, double* out);
 // Writes the magnitudes (codes without sign) that are at least `floor`; returns how many. `out` has room for `count`
 // + 16.
 using TailKernel = std::size_t (*)(const void* codes, std::size_t count, std::uint32_t floor, std::uint32_t* out);
@@ -65,12 +79,14 @@ struct CrossGramKernel {
     std::size_t left_rows, right_rows;
     std::size_t slot_elements;  // 1 of float32 or float64, or 2 of bf16
     std::size_t slot_bytes;
-    // Returns whether the elements suit `multiply`: zero, or of magnitude 2^-55 to 2^60 where lanes are float32.
-    bool (*pack)(const void* row, std::size_t depth, std::size_t slots, void* packed);
+    // Adds to a row's sum and squared norm, and returns whether its elements suit `multiply`: zero, or of magnitude
+    // 2^-55 to 2^60 where lanes are float32. If they do not, the sums do not count either.
+    bool (*pack)(const void* row, std::size_t depth, std::size_t slots, void* packed, double* sum, double* square);
     void (*arrange)(const void* packed, std::size_t slots, void* strip);  // right_rows packed rows as a right strip
-    // out[i * stride + j] += <row i of the left strip, row j of consecutive right strips>
+    // out[i * stride + j] += <row i of the left strip, row j of consecutive right strips>. `ahead`: a left and a right
+    // strip that will be needed soon, or null.
     void (*multiply)(const void* left, const void* right, std::size_t strips, std::size_t slots, double* out,
-                     std::size_t stride);
+                     std::size_t stride, const char* const* ahead);
 };
 
 struct Kernels {
@@ -82,6 +98,8 @@ struct Kernels {
     CrossGramKernel cross_gram[kElements];
     BalanceKernel balance;
     LaggedKernel lagged;
+    TransformKernel transform;
+    SpectraKernel spectra;
     std::size_t lanes;     // floats of a vector
     BidKernel bid[2];      // of F32, F64
     RelaxKernel relax[2];  // of F32, F64

@@ -12,6 +12,7 @@ namespace {
 #include "difference.inl"
 #include "gram.inl"
 #include "lagged.inl"
+#include "spectrum.inl"
 #include "tail.inl"
 
 std::uint64_t read(const void* data, std::size_t bytes) {
@@ -58,6 +59,8 @@ const Kernels WEIGHTKIN_KERNELS = {
     },
     balance,
     lagged,
+    transform,
+    spectra,
     kLanes<float>,
     {bid<kF32>, bid<kF64>},
     {relax<kF32>, relax<kF64>},

@@ -24,7 +24,8 @@ struct LaggedRequest {
 // commutes with the rotation, so it leaves the null exact. Without it a few channels of huge magnitude, which trained
 // models have, would decide the statistic, and two models whose largest channels meet by chance would look akin. What a
 // channel has in common over all lines goes too: the gates of every model lean to one side on such a channel.
-// Pairs in the order of sweep.h; `out` is zero on entry.
+// Many lags are computed together from spectra (spectrum.h), few one by one (lagged.inl); which, depends on the axis'
+// extent and on the numbers of lines and lags alone. Pairs in the order of sweep.h; `out` is zero on entry.
 void lagged(const LaggedRequest& request, double* out);
 
 }  // namespace weightkin

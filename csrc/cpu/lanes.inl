@@ -72,6 +72,17 @@ inline f32half high_half(f32v x) {
 #endif
 }
 
+inline f32v square_root(f32v x) {
+#if defined(__AVX512F__)
+    return (f32v)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+    return (f32v)_mm256_sqrt_ps((__m256)x);
+#else
+    for (std::size_t i = 0; i < kLanes<float>; ++i) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
+}
+
 inline f32v widen_f16(u16half codes) {
 #if defined(__AVX512F__)
     return (f32v)_mm512_cvtph_ps((__m256i)codes);

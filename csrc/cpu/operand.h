@@ -3,30 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include "kernels.h"
+#include "pack.h"
 
 namespace weightkin {
-
-// Storage types. The kernels' own four come first, so that the two enumerations agree on them.
-enum class Dtype : int {
-    bf16,
-    f16,
-    f32,
-    f64,
-    f8_e4m3,
-    f8_e5m2,
-    i8,
-    i16,
-    i32,
-    i64
-};  // iN: N bits, compared for equality
-
-Dtype parse_dtype(const std::string& name);  // a safetensors name; throws std::invalid_argument
-std::size_t item_size(Dtype dtype);
-bool is_integer(Dtype dtype);
 
 struct Operand {
     const char* data = nullptr;  // element (0, 0, ...)
@@ -38,8 +19,8 @@ struct Operand {
     std::int64_t gain_inner = 1, gain_extent = 1;
 
     std::int64_t size() const;
-    void collapse();  // merges axes that are adjacent in memory, so that a contiguous tensor has one axis; a gather
-                      // keeps its own
+    // Merges axes that are adjacent in memory, so that a contiguous tensor has one axis; a gather keeps its own.
+    void collapse();
     bool contiguous() const;
     bool gathers(std::size_t axis) const { return rows && axis == gather_axis; }
 };
@@ -48,8 +29,11 @@ struct Operand {
 // meet only their own kind. F8 is read as BF16, which holds every value of it. With a gain, at least F32.
 Dtype common_dtype(const std::vector<Operand>& operands);
 
-// A pointer to elements [begin, begin + count) of `operand` (collapsed; logical row-major order) as `dtype`: into the
-// mapping where they lie contiguous in that type, else into `scratch`, which is filled.
+// Writes elements [begin, begin + count) of `operand` (logical row-major order) as `dtype`.
+void fill(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype, char* to);
+
+// A pointer to elements [begin, begin + count) of `operand` as `dtype`: into the mapping where they lie contiguous in
+// that type, else into `scratch`, which is filled.
 const void* row(const Operand& operand, std::int64_t begin, std::int64_t count, Dtype dtype,
                 std::vector<char>& scratch);
 

@@ -1,6 +1,7 @@
 """weightkin: does one large language model come from another?
 
-`compare`, `matrix`, `claims` and `load` return `Results`; what reads weights is imported when it is first used.
+`compare`, `matrix`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when it is first
+used.
 """
 
 from __future__ import annotations
@@ -8,24 +9,27 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .errors import CheckpointError, PlanError, ResultsError, WeightkinError
+from .errors import AlignmentError, CheckpointError, PlanError, ResultsError, WeightkinError
 
 if TYPE_CHECKING:
     from .comparison import compare, matrix
     from .inspection import inspect
+    from .layer_maps import layers
+    from .matching import experts
     from .published import claims
+    from .realign import align
     from .results import Results, load
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "claims", "compare", "inspect", "load",
-    "matrix",
+    "AlignmentError", "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "align", "claims",
+    "compare", "experts", "inspect", "layers", "load", "matrix",
 ]  # fmt: skip
 
 _HOMES = {
-    "compare": "comparison", "matrix": "comparison", "claims": "published", "inspect": "inspection",
-    "Results": "results", "load": "results",
+    "align": "realign", "compare": "comparison", "matrix": "comparison", "claims": "published",
+    "inspect": "inspection", "experts": "matching", "layers": "layer_maps", "Results": "results", "load": "results",
 }  # fmt: skip
 
 

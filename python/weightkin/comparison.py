@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import _core, engine
+from . import _core, aligning, engine
 from .checkpoint import open_checkpoint
 from .errors import PlanError
 from .ops import MAX_MODELS
@@ -34,16 +36,20 @@ def open_models(paths: Sequence[str | Path]) -> list[Model]:
     return [resolve(open_checkpoint(path)) for path in paths]
 
 
-def compare(a: str | Path, b: str | Path, **options: Any) -> Results:
-    """Compares two checkpoints tensor by tensor; see `matrix` for the options.
+def compare(a: str | Path, b: str | Path, *, align: str | Path = "auto", **options: Any) -> Results:
+    """Compares two checkpoints tensor by tensor; see `matrix` for the other options.
+
+    `align`: "auto" compares in place, and, if that leaves matrices unexplained, searches for layers, experts, neurons and
+    attention heads that were re-ordered and compares again through what it found; "none" stays in place; or a JSON file of
+    an alignment (correspondence/alignment.py). `AlignmentError` if that cannot be read or does not fit the models.
 
     The results' summary has the pair's coverage, roles and groups at its top; the tables are `tensors` and `blocks`.
     """
-    return run("compare", [a, b], **options)
+    return run("compare", [a, b], align=align, **options)
 
 
 def matrix(paths: Sequence[str | Path], **options: Any) -> Results:
-    """Compares all pairs of 2 to 16 checkpoints in one pass that reads each byte once.
+    """Compares all pairs of 2 to 16 checkpoints, in place, in one pass that reads each byte once.
 
     Options: `output`, a new folder for the results (None: in memory only); `resume`, to go on with the interrupted run
     in `output`; `threads` (default: every core this process may use); `memory`, bytes that may be mapped at a time;
@@ -69,6 +75,7 @@ def run(
     seed: int = 0,
     null: int = DRAWS,
     canonical: bool = False,
+    align: str | Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Results:
     if not 2 <= len(paths) <= MAX_MODELS:
@@ -77,24 +84,28 @@ def run(
         raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}, or 0 for none")
     if threads is not None and threads < 1:
         raise PlanError(f"{threads} threads given: at least 1 is needed")
-    plan = make_plan(open_models(paths), include, exclude, canonical)
+    way = aligning.Way.of(align, null) if align is not None else None
+    in_place = make_plan(open_models(paths), include, exclude, canonical)
     options = {"include": [*include], "exclude": [*exclude], "null": null, "canonical": canonical, "seed": seed}
+    if way is not None:
+        options["align"] = way.key
     threads = threads or usable_cores()
+    work = _Work(in_place, null, seed, threads, memory or engine.WINDOW, progress)
 
     def compute(journal: Journal) -> dict[str, Any]:
-        relabellings = Relabellings(plan, null, seed)
-        throughput = _sweep(plan, journal, relabellings, threads, memory or engine.WINDOW, progress)
-        progress("writing", plan.nbytes, plan.nbytes)
+        work.run(way, journal)
+        progress("writing", work.plan.nbytes, work.plan.nbytes)
         devices = [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}]
-        return {"devices": devices, "throughput": throughput}
+        return {"devices": devices, "throughput": work.throughput()}
 
     def collected(journal: Journal, write: Write) -> dict[str, Any]:
-        totals = collect(plan, journal, write)
-        return {"models": describe_models(plan.models), **numbers(command, plan, totals)}
+        totals = collect(work.plan, journal, write)
+        found = numbers(command, work.plan, totals, work.alignment)
+        return {"models": describe_models(in_place.models), **found}
 
     return record(
-        command, options, [model.checkpoint.fingerprint() for model in plan.models],
-        output=output, resume=resume, units=len(plan.units), compute=compute, schemas=schemas(len(paths)), collect=collected,
+        command, options, [model.checkpoint.fingerprint() for model in in_place.models], output=output, resume=resume,
+        units=lambda: len(work.plan.numbers), compute=compute, schemas=schemas(len(paths)), collect=collected,
     )  # fmt: skip
 
 
@@ -103,22 +114,53 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _sweep(
-    plan: Plan, journal: Journal, relabellings: Relabellings, threads: int, memory: int, progress: Progress
-) -> dict[str, float]:
-    """Runs what the journal lacks. Returns the throughput of this run."""
-    waiting = [unit for unit in plan.units if unit.index not in journal.finished]
-    done = before = plan.nbytes - sum(unit.nbytes for unit in waiting)
-    start = time.perf_counter()
+@dataclass
+class _Work:
+    """One run: its plan, which an alignment may change on the way, and how much was read how fast."""
 
-    def on_bytes(count: int) -> None:
-        nonlocal done
-        done += count
-        progress("comparing", done, plan.nbytes)
+    plan: Plan
+    null: int
+    seed: int
+    threads: int
+    memory: int
+    progress: Progress
+    alignment: dict[str, Any] | None = None
+    """How parts were paired, as in summary.json; None where that is no question."""
+    _bytes: int = 0
+    _seconds: float = 0.0
 
-    progress("comparing", done, plan.nbytes)
-    for unit, sweep in engine.run(plan, waiting, relabellings, threads, memory, on_bytes):
-        journal.append(unit.index, pack(sweep))
-    seconds = time.perf_counter() - start
-    rate = (done - before) / seconds / 1e9 if seconds else 0.0
-    return {"bytes": done - before, "seconds": round(seconds, 3), "gb_per_s": round(rate, 3)}
+    def run(self, way: aligning.Way | None, journal: Journal) -> None:
+        relabellings = Relabellings(self.plan, self.null, self.seed)
+
+        def sweep(plan: Plan) -> None:
+            self.plan = plan
+            relabellings.extend(plan)
+            self._sweep(plan, journal, relabellings)
+
+        search = partial(aligning.search, seed=self.seed, threads=self.threads, draws=self.null, progress=self.progress)
+        if way is None:
+            sweep(self.plan)
+        else:
+            self.alignment = aligning.align(self.plan, way, journal, sweep, search)
+
+    def throughput(self) -> dict[str, float]:
+        """Of comparing in this run, without what an earlier one had done."""
+        rate = self._bytes / self._seconds / 1e9 if self._seconds else 0.0
+        return {"bytes": self._bytes, "seconds": round(self._seconds, 3), "gb_per_s": round(rate, 3)}
+
+    def _sweep(self, plan: Plan, journal: Journal, relabellings: Relabellings) -> None:
+        """Runs what the journal lacks."""
+        waiting = [unit for unit in plan.units if unit.index not in journal.finished]
+        done = before = plan.nbytes - sum(unit.nbytes for unit in waiting)
+        start = time.perf_counter()
+
+        def on_bytes(count: int) -> None:
+            nonlocal done
+            done += count
+            self.progress("comparing", done, plan.nbytes)
+
+        self.progress("comparing", done, plan.nbytes)
+        for unit, sweep in engine.run(plan, waiting, relabellings, self.threads, self.memory, on_bytes):
+            journal.append(unit.index, pack(sweep))
+        self._bytes += done - before
+        self._seconds += time.perf_counter() - start

@@ -104,10 +104,18 @@ class _Machine:
             return found
         quantile = ops.tensor_quantiles(found, unit.meeting_dtype)
         if quantile is None:  # a tensor of very uneven blocks, or nearly all zeros: count it once more
-            again = ops.sweep(self._operands(unit), unit.bounds, gram=False, whole_histogram=True)
             values = magnitude_values(unit.meeting_dtype)
-            quantile = np.array([weighted_quantile(values, counts, ops.QUANTILE) for counts in again.histogram])
+            quantile = np.array([weighted_quantile(values, counts, ops.QUANTILE) for counts in self._histogram(unit)])
         return replace(found, tensor_quantile=quantile, histogram=found.histogram[:, :0])
+
+    def _histogram(self, unit: Unit) -> npt.NDArray[np.int64]:
+        """[N, 32768]: of all magnitudes."""
+        counts = np.zeros((len(unit.members), 1), np.int64)
+        for slab in slabs_of(unit):
+            bounds = unit.bounds[slab.first : slab.last + 1]
+            counts = counts + ops.sweep(self._operands(unit), bounds, gram=False, whole_histogram=True).histogram
+            self._finish(unit.members, slab.views())
+        return counts
 
     def _relabel(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
         """Adds the null, from pages that the sweep has just brought in: storage is not asked again."""

@@ -30,6 +30,10 @@ class ResultsError(WeightkinError):
     """A results folder cannot be written, resumed or read."""
 
 
+class AlignmentError(WeightkinError):
+    """An alignment cannot be read, or is not one of the models that it is used for."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run, of whose `total` units `done` are in the journal of `output` (None: in memory, lost)."""
 

@@ -20,14 +20,14 @@ from .plan import Plan, make_plan
 from .relabelling import ELEMENTS, Relabellings, null_axis
 from .results.coverage import Coverage
 from .results.summary import describe_models
-from .statistics.null import DRAWS
+from .statistics.null import DRAWS, draw_lags
 from .view import FLOAT_DTYPES
 
 STORAGE_RATES = (1, 3, 7, 14)
 """GB/s: a network disk, and NVMe of PCIe 3, 4 and 5."""
 SECONDS = 0.1
 """That each of the two measurements takes."""
-SAMPLE, CHANNELS = 1 << 20, 1024
+SAMPLE, CHANNELS = 1 << 20, 4096
 """Elements that a measured sweep takes at a time, and of a row of what is relabelled."""
 
 
@@ -67,7 +67,7 @@ def estimate(
     """Plans the comparison of all pairs of 2 to 16 checkpoints; no weight is read. Raises as `matrix` does."""
     plan = make_plan(open_models(paths), include, exclude, canonical)
     threads = threads or usable_cores()
-    in_memory = plan.nbytes / _sweep_rate(plan, threads) + _products(plan, null) / _product_rate(null, threads)
+    in_memory = plan.nbytes / _sweep_rate(plan, threads) + _relabelled(plan, null) / _relabel_rate(null, threads)
     seconds = {str(rate): max(in_memory, plan.nbytes / (rate * 1e9)) for rate in STORAGE_RATES}
     models = describe_models(plan.models)
     for number, model in enumerate(models):
@@ -94,23 +94,21 @@ def _sweep_rate(plan: Plan, threads: int) -> float:
     return _rate(lambda operands: ops.sweep(operands, bounds), [weights] * members, threads) * members * weights.nbytes
 
 
-def _products(plan: Plan, null: int) -> int:
-    """Products that the relabelled copies take, of all pairs and draws."""
+def _relabelled(plan: Plan, null: int) -> int:
+    """Elements of all members that the relabelled copies take."""
     relabellings, total = Relabellings(plan, null, seed=0), 0
-    ways = 2 if len(plan.models) > 2 else 1  # as in Relabelling.lags
     for unit in plan.units:
-        if null_axis(unit) is not None:
-            pairs = len(unit.members) * (len(unit.members) - 1) // 2
-            total += min(ELEMENTS, unit.parameters) * relabellings.draws(unit.address.component) * pairs * ways
+        if null_axis(unit) is not None and relabellings.draws(unit.address.component):
+            total += min(ELEMENTS, unit.parameters) * len(unit.members)
     return total
 
 
-def _product_rate(null: int, threads: int) -> float:
-    """Products per second of two bf16 matrices and their relabelled copies."""
+def _relabel_rate(null: int, threads: int) -> float:
+    """Elements per second of two bf16 matrices whose relabelled copies are compared."""
     weights = _weights("BF16", ELEMENTS).reshape(-1, CHANNELS)
-    lines, lags = np.arange(len(weights)), np.arange(max(null, 1) % CHANNELS, dtype=np.uint32)
+    lines, lags = np.arange(len(weights)), draw_lags(CHANNELS, null, 0)
     calls = _rate(lambda operands: ops.lagged(operands, 1, lines, lags), [weights] * 2, threads)
-    return calls * weights.size * len(lags)
+    return calls * 2 * weights.size
 
 
 def _weights(dtype: str, size: int) -> npt.NDArray[Any]:

@@ -108,8 +108,9 @@ def lagged(
     """[P, len(lags)]: sum over lines of <x, y rotated by lag>, for every pair of operands of one shape.
 
     A line runs along `axis`; `lines` numbers them over the other axes in row-major order. Lines and channels are balanced
-    first (reference.balance), so that no few of them decide. Zero for an operand with a NaN or an infinity. Releases the
-    GIL.
+    first (reference.balance), so that no few of them decide. Zero for an operand with a NaN or an infinity. Many lags are
+    computed together from spectra, few one by one (csrc/cpu/spectrum.h); either way within 1e-6 of the largest that the
+    statistic can be. Releases the GIL.
     """
     return _core.lagged(operands, axis, lines, lags)
 

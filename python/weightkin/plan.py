@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 
-import numpy as np
-import numpy.typing as npt
-
+from .correspondence.alignment import Alignment
+from .correspondence.pairing import Pairing, Pairings, address_of
 from .errors import PlanError
+from .meetings import VOCABULARY_ROLES, Meeting, aligned, in_place
 from .schema import Address, Model, Slot
 from .schema.canonical import FOLDED, gains
+from .selection import excluded
 from .units import Unit, make_unit
-from .view import FLOAT_DTYPES, ITEM_SIZES, View
-from .vocabulary import Vocabulary, match_tokens, token_ids
+from .view import View
+from .vocabulary import Vocabulary, vocabularies_of
 
-VOCABULARY_ROLES = ("embed", "unembed")
-"""Roles whose axis 0 is tokens."""
+NO_LAYER = "its layer has no counterpart"
+NO_COUNTERPART = "no counterpart found"
+"""Reasons of parts that an alignment pairs with nothing."""
 
-Rows = Sequence[npt.NDArray[np.int64] | None]
+Gains = Mapping[Address, tuple[Slot, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One address of one pair of models: compared in a unit, or untested for a reason."""
+    """One part of each of two models: compared in a unit, or untested for a reason."""
 
     address: Address
+    """Under an alignment: the layer and expert of A, the role of B."""
     group: str
     slots: tuple[Slot | None, Slot | None]
     unit: Unit | None
@@ -52,6 +54,13 @@ class Plan:
     """Addresses that are not compared by choice, and why."""
     vocabularies: Mapping[tuple[int, int], Vocabulary]
     """Of the pairs of models whose tokens are matched by string."""
+    gains: Sequence[Gains]
+    """Of each model, what is folded into what (canonical form)."""
+    numbers: Mapping[tuple[object, ...], int]
+    """Of this plan's units and those of the plans before it, by `Meeting.key`: the same unit keeps its number."""
+    alignment: Alignment | None = None
+    pairings: Sequence[Pairing] = field(default=(), repr=False)
+    """Of each part of model 1, under `alignment`."""
 
     @cached_property
     def nbytes(self) -> int:
@@ -68,30 +77,66 @@ class Plan:
             yield a, b, Row(unit.address, unit.group, (left, right), unit, None)
 
     def untested(self, a: int, b: int) -> Iterator[Row]:
-        """Every address of models `a` and `b` that no unit compares, once, with the reason."""
-        slots_a, slots_b = self._slots(a), self._slots(b)
-        compared = {unit.address for unit in self.units if a in unit.members and b in unit.members}
-        for address in [*slots_a, *(address for address in slots_b if address not in slots_a)]:
-            if address not in compared:
-                left, right = slots_a.get(address), slots_b.get(address)
-                group = (left or right).group  # type: ignore[union-attr]  # one of them has it
-                yield Row(address, group, (left, right), None, self._reason(address, left, right))
+        """Every part of models `a` and `b` that no unit compares, once, with the reason."""
+        compared = [
+            {unit.slots[unit.members.index(model)].address for unit in self.units if {a, b} <= {*unit.members}}
+            for model in (a, b)
+        ]
+        partners: dict[Address, list[Pairing]] = defaultdict(list)
+        alone = []
+        for pairing in self.pairings or self._in_place(a, b):
+            if pairing.a is None:
+                alone.append(pairing)
+            else:
+                partners[pairing.a.address].append(pairing)
+        for slot in self.models[a].slots:
+            found = partners.get(slot.address)
+            if found is None and slot.address not in compared[0]:
+                yield self._untested(slot, None, self._without(slot, a, b))
+            for pairing in found or ():
+                if pairing.b.address not in compared[1]:
+                    yield self._untested(slot, pairing.b, None)
+        for pairing in alone:
+            yield self._untested(None, pairing.b, self._without(pairing.b, b, a))
+
+    def _in_place(self, a: int, b: int) -> Iterator[Pairing]:
+        slots = self._slots(a)
+        return (Pairing(slots.get(slot.address), slot) for slot in self.models[b].slots)
 
     def _slots(self, model: int) -> dict[Address, Slot]:
         return {slot.address: slot for slot in self.models[model].slots}
 
-    def _reason(self, address: Address, a: Slot | None, b: Slot | None) -> str:
-        if address in self.left_out:
-            return self.left_out[address]
-        if a is None or b is None:
-            return f"missing in {'A' if a is None else 'B'}"
-        for slot in (a, b):
-            if slot.untested is not None:
-                return slot.untested
-        assert a.view is not None and b.view is not None
-        if a.view.shape != b.view.shape:
-            return "shape"
-        return f"dtype {a.view.dtype} against {b.view.dtype}" if a.view.size else "no elements"
+    @cached_property
+    def _addresses(self) -> list[set[Address]]:
+        return [{slot.address for slot in model.slots} for model in self.models]
+
+    def _without(self, slot: Slot, model: int, other: int) -> str:
+        """Why a part of `model` has no counterpart in `other`."""
+        component, layer, _, _ = slot.address
+        if self.alignment is not None and layer is not None and component in self.alignment.layers:
+            layers = self.alignment.layers[component]
+            if layer not in (layers if model else layers.values()):
+                return NO_LAYER
+        if self.alignment is not None and slot.address in self._addresses[other]:
+            return NO_COUNTERPART
+        return f"missing in {'A' if other < model else 'B'}"
+
+    def _untested(self, a: Slot | None, b: Slot | None, reason: str | None) -> Row:
+        address, group = address_of(a, b), (b or a).group  # type: ignore[union-attr]  # one is there
+        found = (self.left_out.get(slot.address) for slot in (a, b) if slot is not None)
+        return Row(address, group, (a, b), None, next(filter(None, found), None) or reason or _reason(a, b))
+
+
+def _reason(a: Slot | None, b: Slot | None) -> str:
+    """Why two parts cannot meet."""
+    assert a is not None and b is not None
+    for slot in (a, b):
+        if slot.untested is not None:
+            return slot.untested
+    assert a.view is not None and b.view is not None
+    if a.view.shape != b.view.shape:
+        return "shape"
+    return f"dtype {a.view.dtype} against {b.view.dtype}" if a.view.size else "no elements"
 
 
 def make_plan(
@@ -107,49 +152,39 @@ def make_plan(
     for number, model in enumerate(models):
         for slot in model.slots:
             slots[slot.address][number] = slot
-    left_out = dict.fromkeys(_excluded(slots, include, exclude), "excluded")
+    left_out = dict.fromkeys(excluded(slots, include, exclude), "excluded")
     folded = [gains(model) if canonical else {} for model in models]
     left_out |= {norm.address: FOLDED for found in folded for norm, _ in found.values()}
-    vocabularies = _vocabularies(models)
-    groups: list[tuple[Address, dict[int, Slot], Rows]] = []
-    for address, owners in slots.items():
-        if address not in left_out:
-            by_token = vocabularies and address.role in VOCABULARY_ROLES
-            found = _by_token(owners, vocabularies) if by_token else ((each, ()) for each in _comparable(owners))
-            groups += [(address, members, rows) for members, rows in found]
-    if not groups:
+    checkpoints, embedded = [model.checkpoint for model in models], [_embedded(model) for model in models]
+    plan = Plan(tuple(models), (), left_out, vocabularies_of(checkpoints, embedded), folded, {})
+    plan = _with_units(plan, in_place(slots, plan.vocabularies))
+    if not plan.units:
         names = ", ".join(model.checkpoint.name for model in models)
         hint = "`weightkin inspect MODEL` lists what each one holds"
         raise PlanError(f"nothing to compare: {names} share no tensor of one role (or name) and shape", hint)
-    groups.sort(key=lambda group: _place(group[1]))
-    units = [
-        make_unit(index, address, members, rows, _gains_of(address, members, folded))
-        for index, (address, members, rows) in enumerate(groups)
-    ]
-    return Plan(tuple(models), tuple(units), left_out, vocabularies)
+    return plan
 
 
-def _gains_of(
-    address: Address, members: Mapping[int, Slot], folded: Sequence[Mapping[Address, tuple[Slot, str]]]
-) -> dict[int, tuple[View, str]]:
-    out = {}
-    for number in members:
-        if address in folded[number]:
-            norm, axis = folded[number][address]
-            assert norm.view is not None
-            out[number] = norm.view, axis
-    return out
+def realign(plan: Plan, alignment: Alignment) -> Plan:
+    """The plan of a pair of models with its parts paired through `alignment`.
+
+    Units that compare what they did keep their numbers, and so their place in a journal; the others get new ones. Raises
+    `AlignmentError` if the alignment names entries that a tensor lacks.
+    """
+    pairings = tuple(Pairings(plan.models[0], plan.models[1], alignment).pairs())
+    return _with_units(replace(plan, alignment=alignment, pairings=pairings), aligned(pairings, plan.vocabularies))
 
 
-def _vocabularies(models: Sequence[Model]) -> dict[tuple[int, int], Vocabulary]:
-    """Of each pair of models with a tokenizer each, unless the two give every token the same id: tokens with embeddings."""
-    ids, rows = [token_ids(model.checkpoint) for model in models], [_embedded(model) for model in models]
-    out = {}
-    for a, b in combinations(range(len(models)), 2):
-        left, right = ids[a], ids[b]
-        if left is not None and right is not None and left != right:
-            out[a, b] = match_tokens(left, right).within(rows[a], rows[b])
-    return out
+def _with_units(plan: Plan, meetings: Iterable[Meeting]) -> Plan:
+    numbers, units = dict(plan.numbers), []
+    kept = (one for one in meetings if not any(slot.address in plan.left_out for slot in one.members.values()))
+    for meeting in sorted(kept, key=lambda one: one.place):
+        index = numbers.setdefault(meeting.key, len(numbers))
+        folded = _gains_of(meeting.members, plan.gains)
+        units.append(
+            make_unit(index, meeting.address, meeting.members, meeting.rows, folded, meeting.axis, meeting.chosen)
+        )
+    return replace(plan, units=tuple(units), numbers=numbers)
 
 
 def _embedded(model: Model) -> int:
@@ -158,50 +193,11 @@ def _embedded(model: Model) -> int:
     return max((slot.view.shape[0] for slot in slots if slot.view is not None and slot.view.shape), default=0)
 
 
-def _by_token(
-    owners: Mapping[int, Slot], vocabularies: Mapping[tuple[int, int], Vocabulary]
-) -> Iterator[tuple[dict[int, Slot], Rows]]:
-    """Every pair on its own: rows of shared tokens where the vocabularies differ, all rows in order where they do not."""
-    for a, b in combinations(sorted(owners), 2):
-        pair = {a: owners[a], b: owners[b]}
-        left, right = owners[a].view, owners[b].view
-        if left is None or right is None or (a, b) not in vocabularies:
-            yield from ((members, ()) for members in _comparable(pair))
-        elif left.shape[1:] == right.shape[1:] and not any(slot.untested for slot in pair.values()):
-            rows = vocabularies[a, b].within(left.shape[0], right.shape[0]).rows
-            if len(rows[0]):
-                yield pair, rows
-
-
-def _excluded(
-    slots: dict[Address, dict[int, Slot]], include: Sequence[str], exclude: Sequence[str]
-) -> frozenset[Address]:
-    names = {address: {address.role, *(slot.name for slot in owners.values())} for address, owners in slots.items()}
-
-    def matching(glob: str) -> set[Address]:
-        found = {address for address, given in names.items() if any(fnmatchcase(name, glob) for name in given)}
-        if not found:
-            raise PlanError(
-                f"{glob!r} matches no role and no tensor name", "roles look like attn.q, tensors like *.q_proj.*"
-            )
-        return found
-
-    kept = set().union(*map(matching, include)) if include else set(slots)
-    return frozenset(set(slots) - kept | set().union(*map(matching, exclude)))
-
-
-def _comparable(owners: Mapping[int, Slot]) -> Iterator[dict[int, Slot]]:
-    """The owners of one address, by what can meet element by element: shape, and kind of number."""
-    kinds: dict[object, dict[int, Slot]] = defaultdict(dict)
-    for number, slot in owners.items():
-        if slot.untested is None and slot.view is not None and slot.view.size:
-            kind = "float" if slot.view.dtype in FLOAT_DTYPES else ITEM_SIZES[slot.view.dtype]
-            kinds[slot.view.shape, kind][number] = slot
-    return (members for members in kinds.values() if len(members) > 1)
-
-
-def _place(members: Mapping[int, Slot]) -> tuple[int, int, int]:
-    first = min(members)
-    view = members[first].view
-    assert view is not None
-    return first, view.shard, view.offset
+def _gains_of(members: Mapping[int, Slot], folded: Sequence[Gains]) -> dict[int, tuple[View, str]]:
+    out = {}
+    for number, slot in members.items():
+        if slot.address in folded[number]:
+            norm, axis = folded[number][slot.address]
+            assert norm.view is not None
+            out[number] = norm.view, axis
+    return out

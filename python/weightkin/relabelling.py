@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,27 +45,31 @@ class Relabellings:
 
     def __init__(self, plan: Plan, draws: int, seed: int) -> None:
         """`draws`: how many, R; fewer where a component's residual axis has no more than R channels."""
-        self._seed = seed
+        self._seed, self._wanted = seed, draws
         # A pair's draw turns its second model. For a third model to turn alike against either, it must go both ways.
         self._both_ways = len(plan.models) > 2
+        self._draws: dict[str, int] = {}
+        self.extend(plan)
+
+    def extend(self, plan: Plan) -> None:
+        """Takes in the components of another plan of the same models; those that are known keep their draws."""
         extents: dict[str, dict[bool, int]] = defaultdict(dict)
         for unit in plan.units:
             axis = null_axis(unit)
             if axis is not None:
                 found, residual = extents[unit.address.component], unit.axes[axis] == "residual"
                 found[residual] = max(found.get(residual, 0), unit.views[0].shape[axis])
-        self._draws = {
-            component: min(draws, found.get(True, found.get(False, 1)) - 1) for component, found in extents.items()
-        }
+        for component, found in extents.items():
+            self._draws.setdefault(component, min(self._wanted, found.get(True, found.get(False, 1)) - 1))
 
     def draws(self, component: str) -> int:
         """R of a component; 0 if it has no null."""
         return self._draws.get(component, 0)
 
     def of(self, unit: Unit) -> Relabelling | None:
-        """None if no axis of the unit can be relabelled, or if no draws were asked for."""
+        """None if no axis of the unit can be relabelled, if its match was chosen on it, or if no draws were asked for."""
         axis, draws = null_axis(unit), self.draws(unit.address.component)
-        if axis is None or draws < 1:
+        if axis is None or draws < 1 or unit.chosen is not None:
             return None
         extent = unit.views[0].shape[axis]
         lags = draw_lags(extent, draws, self._seed, unit.address.component, unit.axes[axis])
@@ -84,13 +89,18 @@ def largest_statistic(unit: Unit) -> float:
 
 
 def null_axis(unit: Unit) -> int | None:
-    """Number of the axis that is relabelled. An axis that occurs twice (mtp.eh_proj) would have to turn in both places."""
-    if not unit.is_float or FIXED in unit.axes:
+    """Number of the axis that is relabelled."""
+    return exchangeable_axis(unit.axes, unit.views[0].shape) if unit.is_float else None
+
+
+def exchangeable_axis(axes: Sequence[str], shape: Sequence[int]) -> int | None:
+    """The same of a tensor. An axis that occurs twice (mtp.eh_proj) would have to turn in both places."""
+    if FIXED in axes:
         return None
     for name in EXCHANGEABLE:
-        if unit.axes.count(name) == 1:
-            axis = unit.axes.index(name)
-            return axis if unit.views[0].shape[axis] > 1 else None
-        if unit.axes.count(name) > 1:
+        if axes.count(name) == 1:
+            axis = axes.index(name)
+            return axis if shape[axis] > 1 else None
+        if axes.count(name) > 1:
             return None
     return None

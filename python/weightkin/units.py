@@ -18,7 +18,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One address in two or more models with one shape: read once, every pair of members compared."""
+    """One part of two or more models, of one shape: read once, every pair of members compared."""
 
     index: int
     address: Address
@@ -38,6 +38,8 @@ class Unit:
     """Of each member, the norm gain that is folded into it (canonical form)."""
     gain_axis: int = 0
     gather_axis: int = 0
+    chosen: str | None = None
+    """Why the similarity of its members is no evidence: something was chosen on it."""
 
     @property
     def parameters(self) -> int:
@@ -55,7 +57,9 @@ class Unit:
         return "F32" if len(dtypes) > 1 or any(gain is not None for gain in self.gains) else dtypes.pop()
 
     def in_place(self, a: int, b: int) -> bool:
-        """Whether elements of models `a` and `b` meet at the same place of both tensors."""
+        """Whether elements of models `a` and `b` meet that have the same place in both."""
+        if self.slots[self.members.index(a)].address != self.slots[self.members.index(b)].address:
+            return False
         if not self.rows:
             return True
         given = [self.rows[self.members.index(model)] for model in (a, b)]
@@ -74,9 +78,10 @@ def make_unit(
     rows: Sequence[npt.NDArray[np.int64] | None] = (),
     gains: Mapping[int, tuple[View, str]] | None = None,
     gather_axis: int = 0,
+    chosen: str | None = None,
 ) -> Unit:
     """`members`: model -> slot, of one shape unless `rows` picks entries of the slots' `gather_axis`; `gains`: model ->
-    norm gain and axis it scales."""
+    norm gain and axis it scales; `chosen`: see `Unit`."""
     numbers = tuple(sorted(members))
     slots = tuple(members[number] for number in numbers)
     views = [slot.view for slot in slots if slot.view is not None]
@@ -84,9 +89,9 @@ def make_unit(
     if rows:
         views = [
             view
-            if chosen is None
-            else replace(view, shape=(*view.shape[:gather_axis], len(chosen), *view.shape[gather_axis + 1 :]))
-            for view, chosen in zip(views, rows, strict=True)
+            if taken is None
+            else replace(view, shape=(*view.shape[:gather_axis], len(taken), *view.shape[gather_axis + 1 :]))
+            for view, taken in zip(views, rows, strict=True)
         ]
     orders = {tuple(np.argsort([-stride for stride in view.strides], kind="stable").tolist()) for view in views}
     if len(orders) == 1:
@@ -99,7 +104,7 @@ def make_unit(
     return Unit(
         index,
         address,
-        slots[0].group,
+        slots[-1].group,
         axes,
         numbers,
         slots,
@@ -109,6 +114,7 @@ def make_unit(
         tuple(given[0] if given is not None else None for given in folded) if names else (),
         axes.index(names.pop()) if names else 0,
         gather_axis,
+        chosen,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -64,3 +66,17 @@ def match_tokens(a: dict[str, int], b: dict[str, int]) -> Vocabulary:
     pairs = sorted((number, b[token]) for token, number in a.items() if token in b)
     found = np.array(pairs, np.int64).reshape(-1, 2)
     return Vocabulary((len(a), len(b)), (found[:, 0].copy(), found[:, 1].copy()))
+
+
+def vocabularies_of(checkpoints: Sequence[Checkpoint], embedded: Sequence[int]) -> dict[tuple[int, int], Vocabulary]:
+    """Of each pair of models with a tokenizer each, unless the two give every token the same id: tokens with embeddings.
+
+    `embedded`: how many tokens of each model have one.
+    """
+    ids = [token_ids(checkpoint) for checkpoint in checkpoints]
+    out = {}
+    for a, b in combinations(range(len(ids)), 2):
+        left, right = ids[a], ids[b]
+        if left is not None and right is not None and left != right:
+            out[a, b] = match_tokens(left, right).within(embedded[a], embedded[b])
+    return out

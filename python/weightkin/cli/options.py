@@ -104,6 +104,11 @@ OPTIONS = {
     "exclude": _option(
         "--exclude", group="Selection", multiple=True, metavar="GLOB", help="Not these (repeatable)."
     ),
+    "align": _option(
+        "--align", group="Selection", default="auto", show_default=True, metavar="auto|none|FILE",
+        help="What is compared with what. auto: in place, and where that explains too little, through layers, experts, "
+        "neurons and heads that are searched for; FILE: as a JSON alignment says.",
+    ),
     "null": _option(
         "--null", group="Statistics", type=click.IntRange(0), metavar="N",
         help="Relabelled copies that the numbers are held against; 0: no p-values  [default: 256]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .console import message, print_json, progress_bar, stdout
@@ -19,32 +19,39 @@ Show = Callable[["Console", "Results", bool], None]
 
 def run(function: Callable[..., Results], models: Sequence[str], options: RunOptions, show: Show) -> None:
     """`function` is weightkin.compare or another that takes its options; `show` prints its results."""
+    settings: dict[str, Any] = {
+        "output": options.output, "resume": options.resume, "threads": options.threads, "memory": options.memory,
+        "include": options.include, "exclude": options.exclude, "seed": options.seed, **_null(options.null),
+        **({"canonical": True} if options.canonical else {}),
+    }  # fmt: skip
+    run_with(function, models, settings, show, as_json=options.as_json, quiet=options.quiet, verbose=options.verbose)
+
+
+def run_with(
+    function: Callable[..., Results],
+    models: Sequence[str],
+    settings: Mapping[str, Any],
+    show: Show,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Runs any function that reads weights, with its own `settings`, and prints what it found."""
     ran = False
-    with progress_bar(options.quiet) as progress:
+    with progress_bar(quiet) as progress:
 
         def on_progress(what: str, done: int, total: int) -> None:
             nonlocal ran
             ran = True
             progress(what, done, total)
 
-        results = function(
-            *models,
-            output=options.output,
-            resume=options.resume,
-            threads=options.threads,
-            memory=options.memory,
-            include=options.include,
-            exclude=options.exclude,
-            seed=options.seed,
-            progress=on_progress,
-            **_null(options.null),
-            **({"canonical": True} if options.canonical else {}),
-        )
-    if options.as_json:
+        results = function(*models, progress=on_progress, **settings)
+    if as_json:
         print_json(results.summary)
     else:
-        show(stdout(), results, options.verbose)
-    _say_where(results, ran, options.quiet)
+        show(stdout(), results, verbose)
+    _say_where(results, ran, quiet)
 
 
 def dry_run(models: Sequence[str], options: RunOptions) -> None:
@@ -86,7 +93,7 @@ def _say_where(results: Results, ran: bool, quiet: bool) -> None:
     read = f"{size(throughput['bytes'])} in {duration(throughput['seconds'])} ({throughput['gb_per_s']:.2f} GB/s)"
     message(f"read {read}" if ran else "that run had finished: nothing was read now", quiet)
     if results.folder is None:
-        message("not stored: add -o DIR to keep these numbers, down to blocks of each tensor", quiet)
+        message("not stored: add -o DIR to keep these numbers, and the tables they come from", quiet)
     else:
         tables = ", ".join(f"{name}.parquet" for name in results.table_names)
         message(f"stored in {safe(str(results.folder))}: summary.json, {tables}", quiet)

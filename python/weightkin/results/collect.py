@@ -24,27 +24,31 @@ BATCH = 1 << 13
 
 
 def collect(
-    plan: Plan, journal: Journal, write: Mapping[str, Callable[[pa.Table], None]]
+    plan: Plan, journal: Journal, write: Mapping[str, Callable[[pa.Table], None]] | None = None
 ) -> dict[tuple[int, int], PairTotals]:
-    """Writes the rows of all tables; returns each pair's totals."""
+    """Writes the rows of all tables, if there is where to; returns each pair's totals."""
     evidence = {pair: PairEvidence(*pair) for pair in plan.pairs}
     found = _tensor_evidence(plan, journal, evidence)
     totals = {pair: PairTotals(*pair, evidence[pair]) for pair in plan.pairs}
-    batch = _Batch(write)
+    batch = _Batch(write) if write is not None else None
     for unit in plan.units:
         sweep = unpack(journal[unit.index], len(unit.bounds) - 1, len(unit.members))
         for a, b, row in plan.compared(unit):
             pair = PairSweep(unit, sweep, a, b)
             totals[a, b].add(row, pair)
-            batch.add(a, b, row, pair, found[a, b].get(unit.index, {}))
+            if batch is not None:
+                batch.add(a, b, row, pair, found[a, b].get(unit.index, {}))
     for a, b in plan.pairs:
         for row in plan.untested(a, b):
             totals[a, b].add(row, None)
-            batch.add(a, b, row, None, {})
-        write["nulls"](pa.Table.from_pylist(list(evidence[a, b].records()), NULLS))
-    if len(plan.models) > 2:
-        write["triples"](pa.Table.from_pylist(list(triples(evidence)), TRIPLES))
-    batch.flush()
+            if batch is not None:
+                batch.add(a, b, row, None, {})
+    if batch is not None and write is not None:
+        batch.flush()
+        for one in evidence.values():
+            write["nulls"](pa.Table.from_pylist(list(one.records()), NULLS))
+        if len(plan.models) > 2:
+            write["triples"](pa.Table.from_pylist(list(triples(evidence)), TRIPLES))
     return totals
 
 

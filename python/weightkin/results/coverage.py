@@ -7,6 +7,13 @@ from typing import Any
 
 from ..plan import Row
 
+LEFT_OVER = {
+    "vocab": "token of one vocabulary only", "neuron": "neurons without a counterpart",
+    "expert": "experts without a counterpart", "head": "attention heads without a counterpart",
+    "heads": "attention heads without a counterpart",
+}  # fmt: skip
+"""By the axis of which some entries are compared: why the others are not."""
+
 
 @dataclass
 class Coverage:
@@ -25,7 +32,8 @@ class Coverage:
             return
         self.compared += row.unit.parameters
         if row.unit.parameters < row.parameters:
-            self._leave_out(row, "token of one vocabulary only", 0, row.parameters - row.unit.parameters)
+            reason = LEFT_OVER[row.unit.axes[row.unit.gather_axis]]
+            self._leave_out(row, reason, 0, row.parameters - row.unit.parameters)
 
     def _leave_out(self, row: Row, reason: str, tensors: int, parameters: int) -> None:
         tally = self.untested.setdefault((row.address.component, row.group, row.address.role, reason), [0, 0])

@@ -18,8 +18,8 @@ Array = npt.NDArray[np.float64]
 
 NULLS = pa.schema(
     [("a", pa.int16()), ("b", pa.int16()), ("level", pa.string()), ("component", pa.string()), ("group", pa.string()),
-     ("role", pa.string()), ("layer", pa.int64()), ("tensors", pa.int64()), ("z", pa.float64()), ("p", pa.float64()),
-     ("observed", pa.float64()), ("draws", pa.list_(pa.float32()))]
+     ("role", pa.string()), ("layer", pa.int64()), ("layer_b", pa.int64()), ("tensors", pa.int64()), ("z", pa.float64()),
+     ("p", pa.float64()), ("observed", pa.float64()), ("draws", pa.list_(pa.float32()))]
 )  # fmt: skip
 """One row per pooled statistic (`level`: role, layer, group, component): observed value and R draws, standardised."""
 
@@ -33,6 +33,8 @@ class Place(NamedTuple):
     group: str | None = None
     role: str | None = None
     layer: int | None = None
+    """Of A."""
+    layer_b: int | None = None
 
 
 class Found(NamedTuple):
@@ -83,7 +85,7 @@ class PairEvidence:
             if unit.group not in (*RANK_ONLY, "other"):
                 places.append(Place("component", component))
             if layer is not None:
-                places.append(Place("layer", component, unit.group, None, layer))
+                places.append(Place("layer", component, unit.group, None, layer, unit.slots[-1].address.layer))
         row, aligned = standardise(statistic, largest), statistic / largest
         for place in places:
             self._sums[place] = self._sums[place] + row if place in self._sums else row
@@ -115,13 +117,13 @@ class PairEvidence:
         return None if statistic is None else evidence_of(statistic)
 
     def layers(self, component: str, group: str) -> dict[int, float]:
-        """Pooled z of each layer of a group that has one."""
+        """Pooled z of each layer (of B) of a group that has one."""
         out = {}
         for place in self._sums:
             if place.level == "layer" and (place.component, place.group) == (component, group):
                 found = self.of(*place)
-                if found is not None and place.layer is not None:
-                    out[place.layer] = found.z
+                if found is not None and place.layer_b is not None:
+                    out[place.layer_b] = found.z
         return out
 
     def records(self) -> Iterator[dict[str, Any]]:

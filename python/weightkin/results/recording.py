@@ -49,16 +49,16 @@ def record(
     *,
     output: str | Path | None,
     resume: bool,
-    units: int,
+    units: int | Callable[[], int],
     compute: Callable[[Journal], dict[str, Any]],
     schemas: Mapping[str, pa.Schema],
     collect: Callable[[Journal, Write], dict[str, Any]],
 ) -> Results:
     """Runs `compute`, which brings the journal to `units` finished units, then `collect`, which writes the tables.
 
-    Both return keys of the summary. With `resume`, goes on with the interrupted run in `output`, if the command, its
-    options and the models' fingerprints are those of that run; a finished one is only loaded. Raises `ResultsError`, and
-    `Interrupted` on Ctrl-C.
+    `units` is called where their number is not known before. Both return keys of the summary. With `resume`, goes on with
+    the interrupted run in `output`, if the command, its options and the models' fingerprints are those of that run; a
+    finished one is only loaded. Raises `ResultsError`, and `Interrupted` on Ctrl-C.
     """
     if resume and output is None:
         raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")
@@ -89,7 +89,8 @@ def record(
         journal.remove()
         return load(output)
     except KeyboardInterrupt:
-        raise Interrupted(len(journal.finished), units, output) from None
+        done, total = len(journal.finished), units() if callable(units) else units
+        raise Interrupted(done, max(done, total), output) from None
     finally:
         journal.close()
 

@@ -15,6 +15,7 @@ from ..schema import Model, display_order
 from ..similarity import Array, PairSums, measures, pearson
 from ..statistics.intervals import jackknife
 from ..statistics.multiplicity import holm
+from .aligned import alignment_keys
 from .coverage import Coverage
 from .evidence import PairEvidence, described
 from .tables import COUNTS, PairSweep
@@ -119,8 +120,16 @@ def square(
     return out
 
 
-def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotals]) -> dict[str, Any]:
-    """What the run found, as summary.json has it: per pair, and for one pair also at the top."""
+def numbers(
+    command: str,
+    plan: Plan,
+    totals: Mapping[tuple[int, int], PairTotals],
+    alignment: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the run found, as summary.json has it: per pair, and for one pair also at the top.
+
+    `alignment`: how the parts of a pair were paired (aligning.py).
+    """
     pairs = []
     for (a, b), total in totals.items():
         entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage.to_dict()}
@@ -131,6 +140,8 @@ def numbers(command: str, plan: Plan, totals: Mapping[tuple[int, int], PairTotal
             entry["vocabulary"] = {
                 "tokens_a": found.tokens[0], "tokens_b": found.tokens[1], "shared": found.shared, "same_id": found.same_id,
             }  # fmt: skip
+        if alignment is not None:
+            entry |= alignment_keys(alignment)
         judge(entry, [plan.models[model].checkpoint.name for model in (a, b)], total.evidence)
         pairs.append(entry)
     if command == "compare":

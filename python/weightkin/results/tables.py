@@ -30,18 +30,21 @@ COUNTS = ["nans_a", "nans_b", "infinities_a", "infinities_b"]
 
 TENSORS = pa.schema(
     [("a", pa.int16()), ("b", pa.int16()), ("component", pa.string()), ("group", pa.string()), ("layer", pa.int64()),
-     ("role", pa.string()), ("expert", pa.int64()), ("name_a", pa.string()), ("name_b", pa.string()),
+     ("layer_b", pa.int64()), ("role", pa.string()), ("expert", pa.int64()), ("expert_b", pa.int64()),
+     ("name_a", pa.string()), ("name_b", pa.string()),
      ("dtype_a", pa.string()), ("dtype_b", pa.string()), ("shape_a", pa.list_(pa.int64())),
      ("shape_b", pa.list_(pa.int64())), ("parameters", pa.int64()), ("status", pa.string()), ("reason", pa.string()),
      ("identical", pa.bool_()), *((name, pa.float64()) for name in MEASURES), *((name, pa.int64()) for name in COUNTS),
      ("z", pa.float64()), ("p", pa.float64()), ("p_adjusted", pa.float64()), ("draws", pa.int64()),
-     ("z_closed_form", pa.float64())]
+     ("z_closed_form", pa.float64()), ("note", pa.string())]
 )  # fmt: skip
 """`status` is "compared" or "untested" (then `reason` says why and the measures are null). `identical`: of one type, with
 the same bytes in the same order; tokens that were matched by string between different numbers are not.
 
+`layer` and `expert` are those of A, and of B where A has no counterpart; `layer_b` and `expert_b` the other way round.
 `p` is the rank of the observed statistic among `draws` relabellings, `p_adjusted` by Benjamini and Hochberg over the pair's
-tensors. `z_closed_form`, of vectors: r sqrt(n-1)."""
+tensors. `z_closed_form`, of vectors: r sqrt(n-1). `note`: why there is no evidence
+although there could be."""
 
 BLOCKS = pa.schema(
     [("a", pa.int16()), ("b", pa.int16()), ("row", pa.int64()), ("block", pa.int32()), ("first", pa.int64()),
@@ -97,6 +100,8 @@ def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str
     record: dict[str, Any] = dict.fromkeys(TENSORS.names)
     record |= {"a": a, "b": b, "group": row.group, "parameters": row.parameters, "reason": row.reason}
     record |= dict(zip(("component", "layer", "role", "expert"), row.address, strict=True))
+    address = (slots[1] or slots[0]).address  # type: ignore[union-attr]  # one is there
+    record |= {"layer_b": address.layer, "expert_b": address.expert}
     record["status"] = "untested" if found is None else "compared"
     for side, slot in zip("ab", slots, strict=True):
         if slot is not None:
@@ -104,7 +109,7 @@ def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str
             record[f"dtype_{side}"] = slot.view.dtype if slot.view else None
             record[f"shape_{side}"] = list(slot.view.shape) if slot.view else None
     if found is not None:
-        record["identical"] = bool(found.identical)
+        record |= {"identical": bool(found.identical), "note": found.unit.chosen}
         if found.unit.is_float:
             p99 = found.whole_quantiles
             record |= {"max_abs_difference": float(found.max_abs.max()), "p99_a": p99[0], "p99_b": p99[1]}

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from ..plan import VOCABULARY_ROLES
+from ..meetings import VOCABULARY_ROLES
 from ..statistics.verdict import MATRIX_GROUPS, Evidence, component_verdict, group_verdict, relation
+from .aligned import how, realigned
+from .aligned import sentences as alignment_sentences
 from .evidence import PairEvidence
 from .tables import COUNTS
 
@@ -27,9 +29,8 @@ def judge(entry: dict[str, Any], names: Sequence[str], pooled: PairEvidence) -> 
     for group in entry["groups"]:
         by_component.setdefault(group["component"], []).append(_evidence(group, pooled))
     untested = {one["component"] for one in entry["coverage"]["untested"]}
-    words = {
-        component: component_verdict(groups, component not in untested) for component, groups in by_component.items()
-    }
+    in_place = by_component.keys() - untested - realigned(entry)
+    words = {component: component_verdict(groups, component in in_place) for component, groups in by_component.items()}
     for group in entry["groups"]:
         evidence = _evidence(group, pooled)
         others = by_component[group["component"]]
@@ -41,7 +42,7 @@ def judge(entry: dict[str, Any], names: Sequence[str], pooled: PairEvidence) -> 
     word = relation(words)
     entry["verdict"] = {
         "relation": word,
-        "how": _how(entry, word),
+        "how": _how(entry, word, words),
         "components": words,
         "statement": _statement(entry, names, word, words),
     }
@@ -54,10 +55,12 @@ def _evidence(group: Mapping[str, Any], pooled: PairEvidence) -> Evidence:
     return Evidence(**values, identical=group["identical"], layers=layers)
 
 
-def _how(entry: Mapping[str, Any], word: str) -> list[str]:
-    """`finetuned` where everything was compared in place and everything matched: no other reading is left."""
-    in_place = entry["coverage"]["fraction"] > 0.999
-    return ["finetuned"] if word == "derived" and in_place else []
+def _how(entry: Mapping[str, Any], word: str, words: Mapping[str, str]) -> list[str]:
+    """What was re-ordered; `finetuned` where everything was compared in place and everything matched: no other reading
+    is left."""
+    if realigned(entry):
+        return how(entry, words)
+    return ["finetuned"] if word == "derived" and entry["coverage"]["fraction"] > 0.999 else []
 
 
 def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words: Mapping[str, str]) -> str:
@@ -66,10 +69,12 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     a, b = names if names[0] != names[1] else (f"{names[0]} (A)", f"{names[1]} (B)")
     tested = [group for group in entry["groups"] if group["verdict"] != "not_tested"]
     sentences = [_headline(a, b, word, words)]
+    through = "in place or through the alignment" if realigned(entry) else "of the same name and layer"
     sentences.append(
         f"{percent(coverage['fraction'])} of the {coverage['parameters']:,} parameters of both were compared element by "
-        f"element with their counterpart of the same name and layer."
+        f"element with their counterpart {through}."
     )
+    sentences += alignment_sentences(entry)
     if "vocabulary" in entry and any(role["role"] in VOCABULARY_ROLES for role in entry["roles"]):
         tokens = entry["vocabulary"]
         sentences.append(
@@ -95,7 +100,7 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     if unusual:
         sentences.append(f"{unusual:,} elements are NaN or infinite; tensors that hold one have no evidence.")
     sentences += _left_out(coverage["untested"], a, b)
-    sentences.append(_alternatives(word))
+    sentences.append(_alternatives(word, entry.get("alignment", {}).get("searched", False)))
     return " ".join(sentences)
 
 
@@ -116,7 +121,7 @@ def _headline(a: str, b: str, word: str, words: Mapping[str, str]) -> str:
 
 def _quantified(group: Mapping[str, Any]) -> str:
     pearson = f"{group['pearson']:.3f}" if isfinite(group["pearson"]) else "undefined"
-    but = f", but not in {layers_text(group['layers_without'])}" if group["layers_without"] else ""
+    but = f", but not in {layers_text(group['layers_without'])} of B" if group["layers_without"] else ""
     return f"{_where(group)} (Pearson {pearson}, z = {group['z']:.1f}, {group['parameters']:,} parameters{but})"
 
 
@@ -139,15 +144,18 @@ def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str
     return [f"Not tested: {listed}."]
 
 
-def _alternatives(word: str) -> str:
+def _alternatives(word: str, searched: bool) -> str:
     if word in ("derived", "identical", "partial"):
         return (
             "This does not tell which of the two came first, and two trainings that started from one initialisation share "
             "weights in the same way."
         )
+    unseen = "weights whose residual channels were rotated or re-ordered"
+    if searched:
+        return f"This is not proof of independence: {unseen} would not be found."
     return (
-        "This is not proof of independence: weights whose residual channels were rotated or re-ordered, or whose layers, "
-        "experts or neurons were re-ordered, would not be found by comparing parts of the same name in place."
+        f"This is not proof of independence: {unseen}, or whose layers, experts or neurons were re-ordered, would not be "
+        f"found by comparing parts of the same name in place."
     )
 
 

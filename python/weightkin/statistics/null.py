@@ -42,9 +42,9 @@ def draw_lags(extent: int, draws: int, seed: int, *names: object) -> npt.NDArray
     """[1 + draws]: lag 0, then `draws` random lags of an axis of `extent` entries.
 
     Without replacement where there are enough: multiples of `step`, which form a subgroup of the rotations, as many as
-    any. They keep vectors of floats whole, which saves the kernel a copy per remainder. A shorter axis draws with
-    replacement from all its lags, 0 among them: its draws then tie with the observed value now and then, which can only
-    raise p.
+    any. They keep vectors of floats whole, which saves the kernels a spectrum (or a copy) per remainder. A shorter axis
+    draws with replacement from all its lags, 0 among them: its draws then tie with the observed value now and then,
+    which can only raise p.
     """
     random = generator(seed, "lags", extent, *names)
     if draws < extent:

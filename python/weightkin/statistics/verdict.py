@@ -23,11 +23,20 @@ Z_NORMS = 8.0
 Z_EMBEDDINGS = 10.0
 """Of token embeddings alone, whose nulls have heavy tails because independent models share token statistics."""
 
+Z_LAYER_MATCH = 8.0
+"""Of the best layer of A for a layer of B, among the best of every draw. The best of L has a long upper tail: 8 deviations
+of the best of 48 normal scores is a score of 5.6, which 48 x 48 of them exceed once in 40,000 pairs of models."""
+
 PEARSON = 0.01
 """Pooled Pearson that is worth a word. With 1e11 parameters any trifle is significant: this asks for an effect."""
 
 Z_LAYER_STRONG, Z_LAYER_CLEAR = 10.0, 3.0
 """A group is derived in part if its strongest layer is beyond the first and some layer is below the second."""
+
+Z_EXPERT = 8.0
+"""Deviations by which the score of two matched experts must exceed the mean of all pairs of relabelled copies; it must also
+exceed the best pair of the layer in every copy, which assumes nothing. Scores of independent trained layers have long
+tails: their largest, of 60,000 pairs of small models, was 6.3; relatives start at 60."""
 
 FEWEST_DRAWS = 19
 """With fewer draws not even p = 0.05 could be reached, so nothing is said."""

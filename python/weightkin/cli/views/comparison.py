@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...results import Results
-from ..text import coefficient, magnitude, percent, safe
+from ..text import coefficient, magnitude, percent, plural, safe
 from .layers import show_layers
 from .measures import VERDICTS, flags, show_measures
 from .models import show_coverage, show_models
@@ -25,6 +25,7 @@ def show_comparison(console: Console, results: Results, verbose: bool) -> None:
     summary = results.summary
     tensors = results["tensors"]
     show_models(console, summary["models"], "AB")
+    show_alignment(console, summary)
     console.print()
     untested = tensors.filter(pc.equal(tensors["status"], "untested"))
     show_coverage(console, summary["coverage"], untested.to_pylist() if untested.num_rows else [], verbose)
@@ -39,6 +40,26 @@ def show_comparison(console: Console, results: Results, verbose: bool) -> None:
         console.print()
         console.print(line)
     show_verdict(console, summary["verdict"])
+
+
+def show_alignment(console: Console, summary: Mapping[str, Any]) -> None:
+    """How parts were paired, in a line or two."""
+    record = summary["alignment"]
+    parts = [
+        f"layers of {safe(component)} {summary['layers']['components'][component]['arrangement'].replace('_', ' ')}"
+        for component in record["layers"]
+    ]
+    neurons = sum(one["neurons_moved"] for one in record["experts"])
+    parts += [f"experts of {plural(len(record['experts']), 'layer')}"] if record["experts"] else []
+    parts += [f"neurons of {plural(neurons, 'expert')}"] if neurons else []
+    parts += [f"attention heads of {plural(len(record['heads']), 'layer')}"] if record["heads"] else []
+    tried = "as given" if record["mode"] == "file" else "searched" if record["searched"] else "in place"
+    found = (
+        f"; re-aligned: {', '.join(parts)}" if parts else "; nothing that is significant" if record["searched"] else ""
+    )
+    console.print(Text.assemble(("Alignment: ", "bold"), f"{tried}{found}", (f"  ({safe(record['why'])})", "dim")))
+    for note in record.get("notes", ()):
+        console.print(Text(f"  {safe(note)}", "dim"))
 
 
 def remarks(summary: Mapping[str, Any]) -> Iterator[Text]:

@@ -22,9 +22,9 @@ Strips = dict[tuple[str, str], dict[int, float]]
 
 
 def layer_means(tensors: pa.Table) -> Strips:
-    """Component and group -> layer -> Pearson, the mean over tensors weighted by parameters."""
+    """Component and group -> layer (of B) -> Pearson, the mean over tensors weighted by parameters."""
     sums: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
-    columns = [tensors[name].to_pylist() for name in ("component", "group", "layer", "pearson", "parameters")]
+    columns = [tensors[name].to_pylist() for name in ("component", "group", "layer_b", "pearson", "parameters")]
     for component, group, layer, pearson, parameters in zip(*columns, strict=True):
         if layer is not None and pearson is not None:
             cell = sums[component, group][layer]
@@ -40,7 +40,7 @@ def show_layers(console: Console, tensors: pa.Table, order: Sequence[tuple[str, 
     if last == 0:
         return
     step = -(-(last + 1) // max(console.width - LABEL, 10))
-    legend = f"0 to {last}{f', {step} per mark' if step > 1 else ''}; low to high: {_marks(console)}; .: not compared"
+    legend = f"0 to {last}{f', {step} per mark' if step > 1 else ''}; low to high: {marks(console)}; .: not compared"
     console.print(Text.assemble(("Pearson by layer", "bold"), (f"  ({legend})", "dim")))
     several = len({component for component, _ in strips}) > 1
     for place in order:
@@ -53,16 +53,17 @@ def show_layers(console: Console, tensors: pa.Table, order: Sequence[tuple[str, 
 
 def _strip(console: Console, cells: dict[int, float], last: int, step: int) -> Text:
     line = Text(no_wrap=True)
-    marks: Any = _marks(console)
+    shown: Any = marks(console)
     for first in range(0, last + 1, step):
         held = [cells[layer] for layer in range(first, first + step) if layer in cells]
         if held:
             mean = sum(held) / len(held)
-            line.append(marks[round(max(mean, 0.0) * (len(marks) - 1))], heat(mean))
+            line.append(shown[round(max(mean, 0.0) * (len(shown) - 1))], heat(mean))
         else:
             line.append(".", "dim")
     return line
 
 
-def _marks(console: Console) -> str:
+def marks(console: Console) -> str:
+    """Eight characters from low to high."""
     return BLOCKS if console.encoding.startswith("utf") else DIGITS

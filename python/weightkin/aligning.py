@@ -1,0 +1,151 @@
+"""compare --align: in place first; then, where that leaves something unexplained, through what was found to correspond."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .correspondence.alignment import Alignment, Mlp, MlpMatch, from_json, read_alignment, to_json
+from .plan import Plan, realign
+from .results.collect import collect
+from .results.gaps import gaps
+from .results.journal import Journal
+from .results.summary import numbers
+
+if TYPE_CHECKING:
+    from .correspondence.layer_match import LayerMatch
+
+STAGES = (("layers",), ("experts", "heads"))
+"""Kinds that are searched for together. Experts come after layers: those of a layer are sought in the layer it matches."""
+FIRST_NUMBER = 1 << 62
+"""In the journal, of what the first stage found, then the second, then each layer's experts; no unit has so large a number."""
+
+Sweep = Callable[[Plan], None]
+"""Compares what the journal lacks of a plan."""
+Memory = Callable[[int, Callable[[], Any]], Any]
+"""From a number and what computes a JSON value: that value, computed once in all runs that share a journal."""
+Search = Callable[[Plan, set[tuple[str, str]], Alignment, Memory], tuple[Alignment, dict[str, Any]]]
+"""From a plan, the components and kinds that are wanted, and what is known: more of it, and its evidence. What takes long is
+for the memory."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How parts are paired: "auto", "none", or a given alignment."""
+
+    name: str
+    why: str = ""
+    """Of "none"."""
+    given: Alignment | None = None
+    file: Path | None = None
+
+    @classmethod
+    def of(cls, align: str | Path, null: int) -> Way:
+        """`null`: how many relabelled copies there are. Raises `AlignmentError` if it is a file that cannot be read."""
+        if align == "none":
+            return cls("none", "not asked for")
+        if align == "auto":
+            return cls("auto") if null else cls("none", "without relabelled copies nothing can be significant")
+        return cls("file", given=read_alignment(Path(align)), file=Path(align))
+
+    @property
+    def key(self) -> str:
+        """Equal for runs that may go on from each other's journal."""
+        if self.given is None:
+            return self.name
+        return f"{self.file} {blake2b(json.dumps(to_json(self.given)).encode(), digest_size=8).hexdigest()}"
+
+
+def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, find: Search) -> dict[str, Any]:
+    """Compares the two models of `plan`: what the last plan that was swept compares. Returns how parts were paired.
+
+    What each stage finds (of experts: each layer) is journalled like a unit, so a resumed run does not search again.
+    """
+    said: dict[str, Any] = {"mode": way.name, "searched": False}
+    if way.given is not None:
+        from .correspondence.evidence import describe_given  # slow to import
+
+        plan = realign(plan, way.given)
+        sweep(plan)
+        said |= {"why": "the alignment was given", "file": str(way.file)}
+        return said | describe_given(way.given, *plan.models)
+    sweep(plan)
+    if way.name == "none":
+        return said | {"why": way.why}
+    known, evidence, why = Alignment(), dict[str, Any](), ""
+    said["kinds"] = []
+    for stage, kinds in enumerate(STAGES):
+        found = gaps(numbers("compare", plan, collect(plan, journal)))
+        wanted = {(component, kind) for component, kind in found.wanted if kind in kinds}
+        why = why or found.why
+        if not wanted:
+            continue
+        stored = _once(journal, stage, partial(_stored, find, plan, wanted, known, journal))
+        before, known = known, from_json(stored["alignment"])
+        evidence = _merged(evidence, stored["evidence"])
+        said["searched"] = True
+        said["kinds"] += [kind for kind in kinds if any(kind == one for _, one in wanted)]
+        if to_json(known) != to_json(before):
+            plan = realign(plan, known)
+            sweep(plan)
+    return said | {"why": why or "everything matches in place"} | evidence
+
+
+def search(
+    plan: Plan,
+    wanted: set[tuple[str, str]],
+    known: Alignment,
+    memory: Memory,
+    *,
+    seed: int,
+    threads: int,
+    draws: int,
+    progress: Callable[[str, int, int], None],
+) -> tuple[Alignment, dict[str, Any]]:
+    """A `Search`, by correspondence/search.py."""
+    from .correspondence.evidence import describe, describe_layer  # slow to import
+    from .correspondence.search import applied_mlps, find_alignment
+
+    experts: list[dict[str, Any]] = []
+
+    def remember(number: int, run: Callable[[], LayerMatch]) -> Mapping[Mlp, MlpMatch]:
+        def compute() -> dict[str, Any]:
+            match = run()
+            return {"alignment": to_json(Alignment(mlps=applied_mlps(match))), "evidence": describe_layer(match)}
+
+        stored = memory(number, compute)
+        experts.append(stored["evidence"])
+        return from_json(stored["alignment"]).mlps
+
+    found = find_alignment(
+        *plan.models, seed=seed, threads=threads, draws=draws, progress=progress, wanted=wanted, start=known,
+        remember=remember,
+    )  # fmt: skip
+    return found.alignment, describe(found, experts)
+
+
+def _stored(
+    find: Search, plan: Plan, wanted: set[tuple[str, str]], known: Alignment, journal: Journal
+) -> dict[str, Any]:
+    alignment, evidence = find(plan, wanted, known, lambda number, run: _once(journal, len(STAGES) + number, run))
+    return {"alignment": to_json(alignment), "evidence": evidence}
+
+
+def _once(journal: Journal, number: int, compute: Callable[[], Any]) -> Any:
+    if FIRST_NUMBER + number not in journal.finished:
+        journal.append(FIRST_NUMBER + number, json.dumps(compute()).encode())
+    return json.loads(journal[FIRST_NUMBER + number])
+
+
+def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Evidence of two stages."""
+    return {
+        **other,
+        **{key: value for key, value in one.items() if value},
+        "notes": [*one.get("notes", ()), *other["notes"]],
+    }

@@ -1,0 +1,121 @@
+"""Which neuron of an MLP is which of another: chosen on gate, scored on up and down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from .. import ops
+from ..similarity import PairSums, cosine, pearson
+from ..statistics.matching import Agreement, agreement
+from .alignment import Indices
+from .mlps import PARTS, MlpViews, Weights
+from .orbit import Floats, Orbit
+
+Array = npt.NDArray[np.float64]
+
+MOST_PRODUCTS = 1 << 25
+"""Pairs of neurons of two MLPs that are held at a time (268 MB); wider MLPs are left alone."""
+
+
+@dataclass(frozen=True)
+class NeuronMatch:
+    """The neurons of one MLP of B and those of A that they match."""
+
+    permutation: Indices
+    """[I_B]: neuron of A, -1 where B has more neurons."""
+    scores: Array
+    """[1 + lags]: sum of the cosines of up's and down's neurons through the permutation found on gate, in deviations as if
+    neurons were unrelated directions: first the observed one, then the same search with B's residual channels
+    relabelled. Training correlates gate, up and down of one neuron, so only those tell what is normal."""
+    agreement: Agreement
+    """Between the permutation found on gate and the one found on up."""
+    neuron_pearson: dict[str, float]
+    """By part: mean cosine of matched neurons, whose channels were brought to one scale: free of norm gains and of the
+    scale of neurons."""
+    cosine: dict[str, float]
+    pearson: dict[str, float]
+    """Of the weights as they are, through the permutation, by part and "all"."""
+    in_place: float
+    """Share of neurons that match the one of their own number."""
+
+
+def neurons_fit(a: MlpViews, b: MlpViews) -> bool:
+    """Whether their neurons can be matched in the memory that there is."""
+    return a.neurons * b.neurons <= MOST_PRODUCTS
+
+
+def match_neurons(
+    a: tuple[Weights, MlpViews], b: tuple[Weights, MlpViews], orbit: Orbit, lags: Sequence[int] = (), threads: int = 1
+) -> NeuronMatch:
+    """Of two MLPs of one residual width. Reads each matrix of both once; `lags` are relabellings of `orbit`."""
+    relabellings = (0, *lags)
+    permutations: list[Indices] = []
+    score = np.zeros(len(relabellings))
+    sums: list[PairSums] = []
+    neuron_pearson: dict[str, float] = {}
+    for part in PARTS:
+        left, right = (_rows(*side, part) for side in (a, b))
+        balanced, other = (balance_rows(x) for x in (left, right))
+        for at, by in enumerate(relabellings):
+            moved = orbit.move(other, by) if by else other
+            if part == "gate":
+                permutations.append(ops.assign(_products(balanced, moved, threads), threads))
+            else:
+                score[at] += _cosines(balanced, moved, permutations[at]).sum()
+        if part == "up":
+            agreed = agreement(permutations[0], ops.assign(_products(balanced, other, threads), threads), len(left))
+        neuron_pearson[part] = float(_cosines(balanced, other, permutations[0]).mean())
+        del balanced, other
+        matched = np.flatnonzero(permutations[0] >= 0)
+        sums.append(_sums(left[permutations[0][matched]], right[matched]))
+    score *= np.sqrt(orbit.width / (2 * len(matched)))
+    named = dict(zip((*PARTS, "all"), (*sums, PairSums.concatenated(sums).pooled()), strict=True))
+    return NeuronMatch(
+        permutations[0], score, agreed, neuron_pearson,
+        {part: float(cosine(one)[0]) for part, one in named.items()},
+        {part: float(pearson(one)[0]) for part, one in named.items()},
+        float(np.mean(permutations[0] == np.arange(len(permutations[0])))),
+    )  # fmt: skip
+
+
+def _products(left: Floats, right: Floats, threads: int) -> Array:
+    """[I_A, I_B]: of rows rounded to bf16, of which processors make products many times as fast; an assignment does not
+    see an error of 1e-3 in a cosine."""
+    operands = [[ops.operand(x.astype(ml_dtypes.bfloat16))] for x in (left, right)]
+    return ops.cross_gram(operands[0], operands[1], threads).product
+
+
+def _cosines(left: Floats, right: Floats, permutation: Indices) -> Array:
+    """Of each matched neuron of B."""
+    matched = np.flatnonzero(permutation >= 0)
+    return np.asarray(np.einsum("ij,ij->i", left[permutation[matched]], right[matched]), np.float64)
+
+
+def _rows(weights: Weights, mlp: MlpViews, part: str) -> Floats:
+    """[neuron, residual]"""
+    view = mlp.views[part]
+    return weights.array(view.permute([1, 0]) if part == "down" else view)
+
+
+def balance_rows(x: Floats) -> Floats:
+    """[I, d]: channels (columns) centred and to one scale over the neurons, then every neuron centred and of norm 1."""
+    x = x - x.mean(axis=0)
+    square = np.einsum("ij,ij->j", x, x)
+    x *= np.divide(1, np.sqrt(square), out=np.zeros_like(square), where=square > 0)
+    x -= x.mean(axis=1, keepdims=True)
+    norm = np.sqrt(np.einsum("ij,ij->i", x, x))[:, None]
+    x *= np.divide(1, norm, out=np.zeros_like(norm), where=norm > 0)
+    return x
+
+
+def _sums(x: Floats, y: Floats) -> PairSums:
+    """One entry; differences of elements are not asked for here."""
+    inner = [np.einsum("ij,ij->i", *both).sum(keepdims=True, dtype=np.float64) for both in ((x, x), (y, y), (x, y))]
+    total = [one.sum(dtype=np.float64).reshape(1) for one in (x, y)]
+    gaps = np.full((3, 1), np.nan)
+    return PairSums.of(np.array([float(x.size)]), inner[2], (inner[0], inner[1]), (total[0], total[1]), gaps)
