@@ -14,8 +14,9 @@ BASE = ("numpy", "scipy", "pyarrow", "safetensors", "ml_dtypes", "click", "rich"
 EXTRAS = {
     "gpu": ("torch", "triton"),
     "hub": ("huggingface_hub",),
+    "report": ("plotly", "jinja2"),
     "bench": ("numkong",),
-    "test": ("pytest", "hypothesis", "transformers", "pandas", "polars", "duckdb"),
+    "test": ("pytest", "hypothesis", "transformers", "pandas", "polars", "duckdb", "selenium"),
 }
 """Distributions by the name of the extra that asks for them."""
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .page import report
+from .page import missing, report
 
-__all__ = ["report"]
+__all__ = ["missing", "report"]

@@ -20,7 +20,8 @@ HIDDEN = ("range", "layers_a", "layers_b")
 
 
 def claims(results: Results) -> list[dict[str, Any]]:
-    """One entry per claim with two halves, `published_style` and `corrected`: values, and tables of what is by role or group."""
+    """One entry per claim with two halves, `published_style` and `corrected`: values, and tables of
+    what is by role or group."""
     found = []
     for claim in results.summary.get("claims", []):
         halves = [
@@ -40,9 +41,7 @@ def _half(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         name = EVIDENCE.get(key, key.replace("_", " "))
         if isinstance(value, Mapping):
-            by_name = [
-                {name: entry} if not isinstance(entry, Mapping) else dict(entry) for entry in value.values()
-            ]
+            by_name = [{name: entry} if not isinstance(entry, Mapping) else dict(entry) for entry in value.values()]
             tables.append(_table("", [{"": key} | entry for key, entry in zip(value, by_name, strict=True)]))
         elif isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
             tables.append(_table(name, value))

@@ -59,6 +59,11 @@ def table_of(results: Results, name: str, columns: Sequence[str]) -> pa.Table:
     return table.select(columns)
 
 
+def of_layer(results: Results, name: str) -> str:
+    """The column of a table that numbers layers as B does; the only one there is where B's are not kept apart."""
+    return "layer_b" if "layer_b" in results[name].column_names else "layer"
+
+
 def floats(table: pa.Table, name: str) -> Array:
     """A column of numbers; NaN for null."""
     return np.asarray(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -45,9 +45,9 @@ def bars(entry: Mapping[str, Any]) -> dict[str, Any]:
     compared = {place(group, "group"): int(group["parameters"]) for group in entry["groups"]}
     untested: dict[str, dict[str, int]] = {}
     for one in coverage["untested"]:
-        reasons = untested.setdefault(place(one, "group"), {})
-        reasons[one["reason"]] = reasons.get(one["reason"], 0) + one["parameters"]
-    rows = []
+        tally = untested.setdefault(place(one, "group"), {})
+        tally[one["reason"]] = tally.get(one["reason"], 0) + one["parameters"]
+    rows: list[dict[str, Any]] = []
     for name in dict.fromkeys([*compared, *untested]):
         reasons = sorted(untested.get(name, {}).items(), key=lambda item: -item[1])
         held, lost = compared.get(name, 0), sum(parameters for _, parameters in reasons)

@@ -29,12 +29,16 @@ def sections(results: Results) -> list[dict[str, Any]]:
     if not layers:
         return []
     scores = _scores(results)
-    steps = [_layer(layer, scores.get((layer["component"], layer["layer_a"], layer["layer_b"]), {})) for layer in layers]
+    steps = [
+        _layer(layer, scores.get((layer["component"], layer["layer_a"], layer["layer_b"]), {})) for layer in layers
+    ]
     steps = [step for step in steps if step["assignment"]]
     names = labels(results.summary["models"])
     title = "Experts: assignment and scores, layer by layer"
-    found = [{"kind": "experts", "title": title, "steps": steps, "name_a": names[0], "name_b": names[-1]}] if steps else []
-    return found + [_table(results)] if "experts" in results.table_names else found
+    found = (
+        [{"kind": "experts", "title": title, "steps": steps, "name_a": names[0], "name_b": names[-1]}] if steps else []
+    )
+    return [*found, _table(results)] if "experts" in results.table_names else found
 
 
 def _layer(layer: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:

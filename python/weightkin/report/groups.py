@@ -46,6 +46,7 @@ def sections(results: Results) -> list[dict[str, Any]]:
         (measure, title, KINDS.get(measure, "number"), numbers([_number(entry.get(measure)) for _, entry in entries]))
         for measure, title in MEASURES.items()
     ]
+    columns.append(("p_is", "p is", "text", texts([_kind(entry) for _, entry in entries])))
     if len(pairs) == 1:
         columns = columns[1:]
     return [
@@ -56,6 +57,13 @@ def sections(results: Results) -> list[dict[str, Any]]:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
+
+
+def _kind(entry: Any) -> str | None:
+    """Whether p is the rank among the draws, or lies beyond what they can show."""
+    if entry.get("p") is None:
+        return None
+    return "extrapolated from z" if entry.get("p_extrapolated") else "a rank"
 
 
 def _word(entry: Any) -> str | None:

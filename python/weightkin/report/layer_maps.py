@@ -33,21 +33,21 @@ def sections(results: Results) -> list[dict[str, Any]]:
     places = np.array([strings(table, "component"), strings(table, "group")], dtype=object)
     a, b = floats(table, "layer_a"), floats(table, "layer_b")
     variants = []
-    order = sorted(set(map(tuple, places.T)), key=lambda key: (display_order(key[:1]), key[1] not in DECIDING, display_order(key)))
+    order = sorted(set(map(tuple, places.T)), key=lambda key: (key[1] not in DECIDING, display_order(key)))
     for component, group in order:
         own = (places[0] == component) & (places[1] == group)
-        rows, columns = np.unique(a[own]), np.unique(b[own])
-        cells = np.searchsorted(rows, a[own]), np.searchsorted(columns, b[own])
+        above, across = np.unique(a[own]), np.unique(b[own])
+        cells = np.searchsorted(above, a[own]), np.searchsorted(across, b[own])
         measures = {}
         for name in MEASURES:
-            matrix = np.full((len(rows), len(columns)), np.nan)
+            matrix = np.full((len(above), len(across)), np.nan)
             matrix[cells] = floats(table, name)[own]
             if np.isfinite(matrix).any():
                 measures[name] = numbers(matrix.ravel())
         label = {"all": "all matrices", "unordered": "all matrices, by products of channels"}.get(group, group)
         variants.append({
-            "label": label if component == "text" else f"{component}: {label}", "a": rows.tolist(), "b": columns.tolist(),
-            "measures": measures, "map": [found.get((component, group, int(layer)), -1) for layer in columns],
+            "label": label if component == "text" else f"{component}: {label}", "a": above.tolist(), "b": across.tolist(),
+            "measures": measures, "map": [found.get((component, group, int(layer)), -1) for layer in across],
         })  # fmt: skip
     names = labels(results.summary["models"])
     sides = {"name_a": names[0], "name_b": names[-1]}

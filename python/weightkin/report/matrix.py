@@ -29,15 +29,26 @@ def sections(results: Results) -> list[dict[str, Any]]:
             for group in pair.entry["groups"]:
                 if (group["component"], group["group"]) == (entry["component"], entry["group"]):
                     value = group["cosine_if_uncorrelated"]
-                    cells["cosine_if_uncorrelated"][[pair.a, pair.b], [pair.b, pair.a]] = np.nan if value is None else value
+                    cells["cosine_if_uncorrelated"][[pair.a, pair.b], [pair.b, pair.a]] = (
+                        np.nan if value is None else value
+                    )
             cells["compared"][[pair.a, pair.b], [pair.b, pair.a]] = pair.entry["coverage"]["fraction"]
         measures = {name: numbers(values.ravel()) for name, values in cells.items()}
         variants.append({"label": place(entry, "group"), "measures": measures})
-    sizes = [max((value or 0 for row in entry["parameters"] for value in row), default=0) for entry in summary["matrices"]]
+    sizes = [
+        max((value or 0 for row in entry["parameters"] for value in row), default=0) for entry in summary["matrices"]
+    ]
     first = int(np.argmax(sizes))
     words = [{"a": pair.a, "b": pair.b, "word": pair.entry["verdict"]["relation"]} for pair in pairs_of(results)]
     found: list[dict[str, Any]] = [
-        {"kind": "matrix", "title": "All pairs", "names": names, "variants": variants, "first": first, "verdicts": words}
+        {
+            "kind": "matrix",
+            "title": "All pairs",
+            "names": names,
+            "variants": variants,
+            "first": first,
+            "verdicts": words,
+        }
     ]
     if "triples" in results.table_names:
         found.append(_triples(results, names))
@@ -49,9 +60,17 @@ def _triples(results: Results, names: list[str]) -> dict[str, Any]:
         results, "triples", ("a", "b", "c", "component", "group", "aligned_b", "aligned_c", "difference", "z", "p")
     )
     titles = {"a": "model", "b": "is closer to", "c": "than to"}
-    columns = [(key, title, "text", texts([names[at] for at in table[key].to_pylist()])) for key, title in titles.items()]
+    columns = [
+        (key, title, "text", texts([names[at] for at in table[key].to_pylist()])) for key, title in titles.items()
+    ]
     columns += [(key, key, "text", texts(strings(table, key))) for key in ("component", "group")]
-    measures = {"aligned_b": "aligned cosine", "aligned_c": "of the other", "difference": "difference", "z": "z", "p": "p"}
+    measures = {
+        "aligned_b": "aligned cosine",
+        "aligned_c": "of the other",
+        "difference": "difference",
+        "z": "z",
+        "p": "p",
+    }
     columns += [
         (key, title, "probability" if key == "p" else "number", numbers(floats(table, key)))
         for key, title in measures.items()

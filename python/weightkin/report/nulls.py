@@ -9,21 +9,22 @@ import numpy.typing as npt
 
 from ..results import Results
 from ..schema import display_order
-from .columns import Array, counts, floats, numbers, strings, table_of
+from .columns import Array, counts, floats, numbers, of_layer, strings, table_of
 from .pairs import pairs_of, place
 
 BINS = 40
 MOST = 6000
 """Statistics on a page; beyond that, those of single layers are left to the parquet table."""
 LEVELS = ("component", "group", "role", "layer")
-COLUMNS = ("a", "b", "level", "component", "group", "role", "layer", "tensors", "z", "p", "observed", "draws")
+COLUMNS = ("a", "b", "level", "component", "group", "role", "tensors", "z", "p", "observed", "draws")
 
 
 def section(results: Results) -> dict[str, Any] | None:
     """Histograms of the draws in deviations from their mean; None if there is no null."""
     if "nulls" not in results.table_names or not pairs_of(results):
         return None
-    table = table_of(results, "nulls", COLUMNS)
+    layer = of_layer(results, "nulls")
+    table = table_of(results, "nulls", (*COLUMNS, layer)).rename_columns([*COLUMNS, "layer"])
     levels = np.array(strings(table, "level"), dtype=object)
     keep = np.isin(levels, LEVELS) & np.isfinite(floats(table, "z"))
     left_out = 0
@@ -69,7 +70,9 @@ def _order(entry: dict[str, Any]) -> tuple[Any, ...]:
 def _histograms(draws: list[Array]) -> dict[str, Any]:
     """[n, BINS] of each statistic's draws between its `low` and `high`, and three of their quantiles."""
     spans = np.array([_standardised(one)[[0, -1]] for one in draws])
-    histograms = [np.histogram(_standardised(one), BINS, tuple(span))[0] for one, span in zip(draws, spans, strict=True)]
+    histograms = [
+        np.histogram(_standardised(one), BINS, tuple(span))[0] for one, span in zip(draws, spans, strict=True)
+    ]
     quantiles = np.array([np.quantile(_standardised(one), (0.05, 0.5, 0.95)) for one in draws])
     stacked: npt.NDArray[Any] = np.minimum(np.array(histograms), 65535).ravel()
     return {"low": numbers(spans[:, 0]), "high": numbers(spans[:, 1]), "histograms": counts(stacked),

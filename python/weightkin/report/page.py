@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ def report(results: Sequence[Results | str | Path], output: str | Path = "report
     """
     if not results:
         raise ResultsError("no results given: name at least one folder")
-    try:
-        from jinja2 import Environment
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
+    lacking = missing()
+    if lacking:
         raise WeightkinError(
-            f"a report needs {error.name}, which is not installed", "pip install 'weightkin[report]'"
-        ) from None
+            f"a report needs {' and '.join(lacking)}, not installed here", "pip install 'weightkin[report]'"
+        )
+    from jinja2 import Environment
+    from plotly.offline import get_plotlyjs
+
     loaded = [one if isinstance(one, Results) else load(one) for one in results]
     parts = [_part(one, len(loaded)) for one in loaded]
     assets = files(__package__) / "assets"
@@ -62,6 +64,11 @@ def report(results: Sequence[Results | str | Path], output: str | Path = "report
     except OSError as error:
         raise ResultsError(f"{output}: cannot be written: {error.strerror or error}") from None
     return output
+
+
+def missing() -> list[str]:
+    """What of the extra `report` is not installed."""
+    return [name for name in ("jinja2", "plotly") if find_spec(name) is None]
 
 
 def _part(results: Results, sharing: int) -> dict[str, Any]:

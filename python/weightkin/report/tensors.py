@@ -15,6 +15,8 @@ from .pairs import pairs_of
 Rows = npt.NDArray[np.int64]
 
 PLACE = ("component", "group", "layer", "role", "expert")
+COUNTERPARTS = {"layer_b": "layer of B", "expert_b": "expert of B"}
+"""Columns of tables whose parts may have been compared out of place."""
 MEASURES = {
     "cosine": "cosine", "cosine_if_uncorrelated": "if uncorrelated", "pearson": "Pearson", "relative_l2_a": "|A-B| / |A|",
     "mean_abs_difference": "mean |A-B|", "max_abs_difference": "max |A-B|", "changed_fraction": "changed", "z": "z", "p": "p",
@@ -30,11 +32,14 @@ def sections(results: Results, most_tensors: int, most_blocks: int) -> list[dict
     pairs = {(pair.a, pair.b): pair.label for pair in pairs_of(results)}
     if "tensors" not in results.table_names or not pairs:
         return []
-    table = table_of(results, "tensors", [*PLACE, *OTHERS, *MEASURES])
+    counterparts = [name for name in COUNTERPARTS if name in results["tensors"].column_names]
+    table = table_of(results, "tensors", [*PLACE, *counterparts, *OTHERS, *MEASURES])
     rows = _chosen(table, len(pairs), most_tensors)
     total, table = len(table), table.take(rows)
     note = (
-        f"The {len(rows):,} tensors that differ most of {total:,}; tensors.parquet has all." if len(rows) < total else ""
+        f"The {len(rows):,} tensors that differ most of {total:,}; tensors.parquet has all."
+        if len(rows) < total
+        else ""
     )
     maps, mapped = _blocks(results, table, rows, most_blocks)
     note_maps = f" Blocks of {mapped[0]:,} of {mapped[1]:,} tensors that have several: those that differ most."
@@ -68,11 +73,18 @@ def _columns(table: pa.Table, labels: list[str], several: bool) -> list[tuple[st
         whole = name in ("layer", "expert")
         values = numbers(floats(table, name)) if whole else texts(strings(table, name))
         columns.append((name, name, "integer" if whole else "text", values))
-    columns += [(name, title, KINDS.get(name, "number"), numbers(floats(table, name))) for name, title in MEASURES.items()]
+    for name, title in COUNTERPARTS.items():
+        if name in table.column_names and not table[name].equals(table[name.removesuffix("_b")]):
+            columns.append((name, title, "integer", numbers(floats(table, name))))
+    columns += [
+        (name, title, KINDS.get(name, "number"), numbers(floats(table, name))) for name, title in MEASURES.items()
+    ]
     columns.append(("parameters", "parameters", "integer", numbers(floats(table, "parameters"))))
     columns += [(name, name, "text", texts(strings(table, name))) for name in ("status", "reason")]
     for side in "ab":
-        shapes = [None if shape is None else " x ".join(map(str, shape)) for shape in table[f"shape_{side}"].to_pylist()]
+        shapes = [
+            None if shape is None else " x ".join(map(str, shape)) for shape in table[f"shape_{side}"].to_pylist()
+        ]
         columns.append((f"shape_{side}", f"shape of {side.upper()}", "text", texts(shapes)))
         columns.append((f"dtype_{side}", f"type of {side.upper()}", "text", texts(strings(table, f"dtype_{side}"))))
     name_a, name_b = strings(table, "name_a"), strings(table, "name_b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +28,15 @@ def command(keep: Path | None) -> None:
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise ResultsError(f"{keep}: is not empty", "give a new folder")
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="weightkin-demo-") as folder:
-        _tour(stdout(), Path(folder))
+        page = _tour(stdout(), Path(folder), keep)
+    if page is not None:
+        click.echo(f"\nThe same as a page to look at: {safe(str(page))}")
     if keep is None:
         click.echo("\nThe models are gone again; --keep DIR keeps them.", err=True)
 
 
-def _tour(console: Console, folder: Path) -> None:
+def _tour(console: Console, folder: Path, keep: Path | None) -> Path | None:
+    """Prints it all; returns where the report is, if what it needs is installed."""
     from rich.table import Table
     from rich.text import Text
 
@@ -59,12 +63,26 @@ def _tour(console: Console, folder: Path) -> None:
     show_comparison(console, unrelated, False)
 
     _step(console, 3, "matrix base finetuned unrelated norms_only", "All pairs in one pass over the files.")
-    show_matrix(console, matrix(list(paths.values())), False)
+    every = matrix(list(paths.values()))
+    show_matrix(console, every, False)
 
     console.rule(style="cyan")
     console.print(Text.assemble(("What to take from this", "bold")))
     for line in _lessons(related, unrelated):
         console.print(Text(f"* {line}"))
+    return _report([related, unrelated, every], keep)
+
+
+def _report(results: Sequence[Results], keep: Path | None) -> Path | None:
+    """The page: beside the models if they are kept, otherwise among the temporary files, where it stays."""
+    from ...report import missing, report
+
+    if missing():
+        return None
+    if keep is not None:
+        return report(results, keep / "report.html")
+    with tempfile.NamedTemporaryFile(prefix="weightkin-demo-", suffix=".html", delete=False) as file:
+        return report(results, file.name)
 
 
 def _step(console: Console, number: int, arguments: str, what: str) -> None:

@@ -143,7 +143,7 @@ function roles(root, spec) {
     return {
       says: `${MEASURES[measure][0]} of ${names.length} rows in ${own().layers.length} layers`,
       traces: [heat(measure, z, own().layers, names.map(plain), { hovertemplate: `%{y}, layer %{x}: ${MEASURES[measure][0]} %{customdata:.5~g}<extra></extra>` })],
-      layout: { height: 110 + 24 * Math.max(4, names.length), margin: heatmapMargin, xaxis: { title: { text: "layer (of A)" }, showgrid: false, zeroline: false },
+      layout: { height: 110 + 24 * Math.max(4, names.length), margin: heatmapMargin, xaxis: { title: { text: "layer (of B)" }, showgrid: false, zeroline: false },
         yaxis: { autorange: "reversed", type: "category", showgrid: false } },
     };
   });
