@@ -48,7 +48,8 @@ def test_tour(tour: tuple[str, Path]) -> None:
     for part in ("weightkin compare base finetuned", "weightkin matrix", "says nothing", "What to take from this"):
         assert part in shown
     assert max(map(len, shown.splitlines())) <= 100
-    assert sorted(path.name for path in folder.iterdir()) == sorted(MODELS)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*MODELS, "report.html"])
+    assert str(folder / "report.html") in shown.replace("\n", "")
 
 
 def test_nothing_is_overwritten(tour: tuple[str, Path]) -> None:
