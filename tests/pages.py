@@ -29,13 +29,15 @@ DTYPES = {"f4": "<f4", "f8": "<f8", "u2": "<u2", "i4": "<i4"}
 
 
 def hostile_pair(folder: Path) -> tuple[Path, Path]:
-    """Two relatives, one of whose tensors has the hostile name, one the formula, and one several blocks."""
+    """Two relatives, one of whose tensors has the hostile name, one the formula, and one several blocks; one is missing in
+    the first."""
     tensors = model(0, layers=3) | {
         f"model.layers.0.{HOSTILE}.weight": np.ones((4, 32), BF16),
         FORMULA: np.ones(8, BF16),
         "model.layers.1.self_attn.k_proj.weight": _normal((LARGE // 32, 32), 1),
     }
-    return write_checkpoint(folder / "a", tensors), write_checkpoint(folder / "b", perturbed(tensors))
+    other = perturbed(tensors) | {"lm_head.weight": _normal((51, 32), 2)}
+    return write_checkpoint(folder / "a", tensors), write_checkpoint(folder / "b", other)
 
 
 def compared(folder: Path) -> Results:

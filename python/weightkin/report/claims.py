@@ -64,7 +64,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return coefficient(value) if 0.0001 < abs(value) <= 1 else magnitude(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "; ".join(_record(one) for one in value) or "none"
+        separator = "; " if value and isinstance(value[0], Mapping) else ", "
+        return separator.join(_record(one) for one in value) or "none"
     return "-" if value is None else str(value)
 
 

@@ -67,11 +67,18 @@ function heat(measure, z, x, y, more = {}) {
   const wide = SPREAD.includes(measure);
   const bar = { title: { text: title, side: "right" }, thickness: 12, outlinewidth: 0, tickcolor: zero, tickfont: { color: text } };
   const shown = wide ? z.map((row) => row.map((value) => (value === null ? null : Math.asinh(value)))) : z;
-  const range = low === null ? {} : { zmin: low, zmax: high ?? largest(z) };
+  // Of z and scores the scale takes in what chance gives, so that noise does not look like a pattern.
+  const range = low === null
+    ? { zmin: Math.asinh(Math.min(-3, smallest(z))), zmax: Math.asinh(Math.max(10, largest(z))) }
+    : { zmin: low, zmax: high ?? largest(z) };
   return {
     type: "heatmap", z: shown, x, y, colorscale: colorscale === DIVERGING ? diverging(middle) : colorscale, ...range, customdata: z, xgap: x.length < 80 ? 1 : 0, ygap: 1, hoverongaps: false,
     colorbar: wide ? { ...bar, tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String) } : bar, ...more,
   };
+}
+
+function smallest(z) {
+  return z.flat().reduce((least, value) => (value !== null && value < least ? value : least), 0);
 }
 
 function largest(z) {
@@ -83,6 +90,6 @@ function deviations(values, title) {
   const narrow = innerWidth < 640;
   const ticks = narrow ? TICKS.filter((tick) => !String(tick).includes("3")) : TICKS;
   const held = values.filter(Number.isFinite).map(Math.asinh);
-  const [low, high] = [Math.min(-2, ...held) - 0.8, Math.max(2, ...held) + 0.8];
+  const [low, high] = [Math.min(-2, ...held) - 1, Math.max(2, ...held) + 1.2];
   return { title: { text: title }, range: [low, high], tickvals: ticks.map(Math.asinh), ticktext: ticks.map(String), zeroline: true };
 }
