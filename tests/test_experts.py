@@ -11,6 +11,7 @@ from scipy import stats
 
 from expert_models import DOWN, GATE, UP, Array, State, dense, moe, noisy, shuffled, upcycled, write
 from weightkin.checkpoint import open_checkpoint
+from weightkin.correspondence import neurons as neurons_module
 from weightkin.correspondence.alignment import Mlp
 from weightkin.correspondence.experts import find_mlp_matches, mlp_matches
 from weightkin.correspondence.layer_match import By, LayerMatch
@@ -123,6 +124,14 @@ def test_independent_models(neurons: str, tmp_path: Path) -> None:
     spread = np.array(p) - np.random.default_rng(0).random(len(p)) / 64
     assert stats.kstest(spread, "uniform").pvalue > 1e-3
     assert abs(np.mean(z)) < 0.6 and np.abs(neuron_z).max(initial=0) < 4.5
+
+
+def test_neurons_of_wide_mlps_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More products than memory should hold: the wide dense layer is named as not searched, the experts are searched."""
+    monkeypatch.setattr(neurons_module, "MOST_PRODUCTS", 24 * 24)
+    found = matches(tmp_path, moe(0), noisy(moe(0), 0.1))
+    assert [match.not_searched for match in found] == ["too wide", None, None]
+    assert [len(match.matched) for match in found] == [1, 9, 9] and [len(match.neurons) for match in found] == [0, 9, 9]
 
 
 def test_an_expert_that_is_not_finite(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from weightkin.cli import text
         (text.percent(0), "0%"),
         (text.probability(0.00781, False), "0.0078"),
         (text.probability(3.2e-12, True), "~3e-12"),
-        (text.probability(0.0, True), "<1e-99"),
+        (text.probability(0.0, True), "~<1e-99"),
         (text.duration(0.001), "<0.01 s"),
         (text.duration(0.238), "0.24 s"),
         (text.duration(200), "3 min 20 s"),

@@ -163,5 +163,5 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **other,
         **{key: value for key, value in one.items() if value},
-        "notes": [*one.get("notes", ()), *other["notes"]],
+        **{key: [*one.get(key, ()), *other[key]] for key in ("tested", "notes")},
     }

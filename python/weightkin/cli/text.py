@@ -71,7 +71,7 @@ def probability(value: float | None, extrapolated: bool) -> str:
     if value is None:
         return UNDEFINED
     if value < 1e-99:
-        return "<1e-99"
+        return ("~" if extrapolated else "") + "<1e-99"
     return ("~" if extrapolated else "") + (f"{value:.2g}" if value >= 1e-3 else f"{value:.0e}")
 
 

@@ -115,6 +115,9 @@ def sentences(entry: Record) -> Iterator[str]:
         missed = [SEARCHED[kind] for kind in record["kinds"] if not maps[kind]]
         if missed:
             yield f"A search among {_listed(missed)} found nothing significant that is not in place already."
+        for one in record["tested"]:
+            if one["kind"] == "experts" and not maps["experts"]:
+                yield _searched(one)
     for one in maps["layers"]:
         yield _layers(one)
     for component in dict.fromkeys(one["component"] for one in maps["experts"]):
@@ -124,6 +127,22 @@ def sentences(entry: Record) -> Iterator[str]:
         yield f"Attention heads in {where} of B are in another order{_sure(maps['heads'])}."
     if any(one["neurons_moved"] for one in maps["experts"]) or maps["heads"]:
         yield "What an order was chosen on (gate for neurons, q and k for heads) was compared but is no evidence."
+
+
+def tested_experts(entry: Record) -> set[str]:
+    """Components whose MLPs were held against each other by their answers, whatever their number, width and order."""
+    return {one["component"] for one in entry.get("alignment", {}).get("tested", ()) if one["kind"] == "experts"}
+
+
+def _searched(one: Record) -> str:
+    (a, b), where = one["mlps"], "" if one["component"] == "text" else f" of the {one['component']} part"
+    if one["z"] is None:
+        return ""
+    return (
+        f"{b:,} experts and other MLPs{where} of B in {one['layers']} layers ({one['parameters']:,} parameters) were held "
+        f"against {a:,} of A by their answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} "
+        f"for all together, rank p = {one['p']:.2g} among {one['draws']} relabelled copies."
+    )
 
 
 def _layers(one: Record) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..meetings import VOCABULARY_ROLES
 from ..statistics.verdict import MATRIX_GROUPS, UNMATCHED, Evidence, component_verdict, group_verdict, relation
-from .aligned import how, realigned, unmatched
+from .aligned import how, realigned, tested_experts, unmatched
 from .aligned import sentences as alignment_sentences
 from .evidence import PairEvidence
 from .tables import COUNTS
@@ -49,6 +49,9 @@ def judge(entry: dict[str, Any], names: Sequence[str], pooled: PairEvidence) -> 
         group["layers_without"] = evidence.clear_layers
     for component in sorted(untested - set(words)):
         words[component] = "not_tested"
+    for component in tested_experts(entry):
+        if words.get(component) == "not_tested":
+            words[component] = "no_evidence"
     word = relation(words)
     entry["verdict"] = {
         "relation": word,
@@ -151,7 +154,7 @@ def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str
     listed = ", ".join(
         f"{reason} ({count:,} parameters)" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])
     )
-    return [f"Not tested: {listed}."]
+    return [f"Not compared element by element: {listed}."]
 
 
 def _alternatives(word: str, searched: bool) -> str:

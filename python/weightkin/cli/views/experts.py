@@ -65,7 +65,8 @@ def _cell(row: Row, name: str) -> Text:
     if name == "rank p":
         return Text(probability(row["p"], False))
     if name == "in place":
-        return Text(UNDEFINED if row["identity_fraction"] is None else f"{row['identity_fraction']:.0%}")
+        known = row["matched_mlps"] and row["identity_fraction"] is not None
+        return Text(f"{row['identity_fraction']:.0%}" if known else UNDEFINED)
     value = row[{"z": "z", "router z": "router_z", "neuron z": "neuron_z"}[name]]
     return Text(UNDEFINED if value is None else f"{value:.1f}")
 
