@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,14 +125,15 @@ def describe_layer(match: LayerMatch) -> Record:
 
 
 def _assigned(
-    place: tuple[str, int, int], matches: Mapping[Mlp, MlpMatch], routed_a: Iterable[int], routed_b: Iterable[int]
+    place: tuple[str, int, int], matches: Mapping[Mlp, MlpMatch], routed_a: Sequence[int], routed_b: Sequence[int]
 ) -> Record:
     """`assignment`: of each routed expert of B, that of A; -1 for none, and for a parent that is not a routed expert."""
     parents = {mlp.expert: match.mlp.expert for mlp, match in matches.items() if mlp.expert is not None}
     assignment = [-1 if parents.get(expert) is None else parents[expert] for expert in routed_b]
     return {
         "component": place[0], "layer_a": place[1], "layer_b": place[2], "assignment": assignment,
-        "experts_a": len(list(routed_a)), "experts_b": len(assignment), "mlps": len(matches),
+        "experts_a": len(routed_a), "experts_b": len(assignment), "mlps": len(matches),
+        "unmatched": sum(expert not in parents for expert in routed_b),
         "moved": sum(match.mlp[2:] != mlp[2:] for mlp, match in matches.items()),
         "neurons_moved": sum(match.neurons is not None for match in matches.values()),
         "neurons_reordered": sum(_reordered(match.neurons) for match in matches.values()),

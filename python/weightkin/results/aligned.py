@@ -56,6 +56,16 @@ def realigned(entry: Record) -> set[str]:
     return {one["component"] for kind in SEARCHED for one in applied(entry, kind)}
 
 
+def unmatched(entry: Record, component: str) -> dict[str, float]:
+    """Share of B's layers, and of the experts of its re-aligned layers, that match nothing in A."""
+    layers, experts, _ = ([one for one in applied(entry, kind) if one["component"] == component] for kind in SEARCHED)
+    held = sum(one["experts_b"] for one in experts)
+    return {
+        "layers": max((one["assignment"].count(-1) / len(one["assignment"]) for one in layers), default=0.0),
+        "experts": sum(one["unmatched"] for one in experts) / held if held else 0.0,
+    }
+
+
 def how(entry: Record, words: Mapping[str, str]) -> list[str]:
     """The verdict's words for what was re-ordered, of the components that are derived at least in part."""
     kin = {component for component, word in words.items() if word in ("derived", "partial")}
@@ -141,6 +151,8 @@ def _layers(one: Record) -> str:
         for run in runs(np.array(one["assignment"]))
         if run.first_a >= 0
     ]
+    lone = one["assignment"].count(-1)
+    found += [f"{lone} of B match{'es' if lone == 1 else ''} none"] if lone else []
     name = one["arrangement"].replace("_", "-")
     return f"The layers of the {one['component']} part are {name}: {'; '.join(found)}{_sure([one])}."
 
@@ -151,7 +163,9 @@ def _experts(found: Sequence[Record]) -> str:
         sum(one[key] for one in found) for key in ("neurons_moved", "neurons_reordered", "from_dense")
     )
     text = f"In {len(found)} layers {mlps} experts and other MLPs of B match one of A{_sure(found)}"
-    parts = []
+    parts, lone = [], sum(one["unmatched"] for one in found)
+    if lone:
+        parts.append(f"{lone} experts of B match none")
     if dense:
         parts.append(f"{dense} of them a dense or shared one")
     if moved > dense:
