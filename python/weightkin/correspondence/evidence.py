@@ -63,7 +63,8 @@ def _tested(found: Found, experts: Sequence[Record]) -> list[Record]:
         statistic = pool([np.array(one["statistic"]) for one in own])
         out.append({
             "component": component, "kind": "experts", "z": float(z_score(statistic)), "p": float(rank_p(statistic)),
-            "draws": len(statistic) - 1, "layers": len(own), "mlps": [sum(one["searched"][side] for one in own) for side in (0, 1)],
+            "draws": len(statistic) - 1, "layers": len(own),
+            "mlps": [sum(one["searched"][side] for one in own) for side in (0, 1)],
             "parameters": sum(one["parameters"] for one in own),
         })  # fmt: skip
     return out
