@@ -61,8 +61,9 @@ def _tested(found: Found, experts: Sequence[Record]) -> list[Record]:
     for component in sorted({one["component"] for one in experts}):
         own = [one for one in experts if one["component"] == component]
         statistic = pool([np.array(one["statistic"]) for one in own])
+        z = float(z_score(statistic))
         out.append({
-            "component": component, "kind": "experts", "z": float(z_score(statistic)), "p": float(rank_p(statistic)),
+            "component": component, "kind": "experts", "z": None if np.isnan(z) else z, "p": float(rank_p(statistic)),
             "draws": len(statistic) - 1, "layers": len(own),
             "mlps": [sum(one["searched"][side] for one in own) for side in (0, 1)],
             "parameters": sum(one["parameters"] for one in own),

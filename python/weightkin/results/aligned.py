@@ -116,7 +116,7 @@ def sentences(entry: Record) -> Iterator[str]:
         if missed:
             yield f"A search among {_listed(missed)} found nothing significant that is not in place already."
         for one in record["tested"]:
-            if one["kind"] == "experts" and not maps["experts"]:
+            if one["kind"] == "experts" and one["z"] is not None and not maps["experts"]:
                 yield _searched(one)
     for one in maps["layers"]:
         yield _layers(one)
@@ -136,12 +136,10 @@ def tested_experts(entry: Record) -> set[str]:
 
 def _searched(one: Record) -> str:
     (a, b), where = one["mlps"], "" if one["component"] == "text" else f" of the {one['component']} part"
-    if one["z"] is None:
-        return ""
     return (
         f"{b:,} experts and other MLPs{where} of B in {one['layers']} layers ({one['parameters']:,} parameters) were held "
-        f"against {a:,} of A by their answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} "
-        f"for all together, rank p = {one['p']:.2g} among {one['draws']} relabelled copies."
+        f"against {a:,} of A by their answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} for "
+        f"all together, rank p = {one['p']:.2g} among {one['draws']} relabelled copies."
     )
 
 
