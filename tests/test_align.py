@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from aligned_models import EXPERTS, LAYERS, State, model, noisy, relayered, shuffled, write
+from aligned_models import EXPERTS, GROUPS, LAYERS, State, model, noisy, relayered, shuffled, write
 from comparisons import same_tables
 from interrupted import Stop, check_equal
 from weightkin import Results, compare
 from weightkin.cli.app import main
 from weightkin.correspondence import search
-from weightkin.correspondence.alignment import to_json
+from weightkin.correspondence.alignment import Mlp, to_json
 
 Pair = Callable[[State, State], tuple[Path, Path]]
 
@@ -96,6 +96,39 @@ def test_experts_of_another_model(pair: Pair) -> None:
         "norms": "no_evidence", "attention": "no_evidence", "router": "no_evidence", "experts": "derived",
         "embeddings": "no_evidence",
     }  # fmt: skip
+
+
+def test_heads_of_which_some_stayed(pair: Pair) -> None:
+    """What stayed in place is beyond doubt, but explains only a part."""
+    b, truth = shuffled(model(0), 5)
+    only_heads = model(0) | {name: x for name, x in b.items() if "self_attn" in name}
+    assert any((match.groups == range(GROUPS)).any() for match in truth.heads.values())
+    results = compare(*pair(model(0), noisy(only_heads, 1)))
+    assert said(results) == ("derived", ["permuted"])
+    (attention,) = (group for group in results.summary["groups"] if group["group"] == "attention")
+    assert attention["pearson"] > 0.95
+
+
+def test_layers_and_experts_of_its_own(pair: Pair) -> None:
+    """Half of B's layers come from A, and of one layer half of the experts: that is no derivation of the whole."""
+    stranger = relayered(model(7), [0, 1, 2, 0, 1, 2])
+    b = relayered(model(0), [0, 0, 1, 1, 2, 2])
+    b |= {name: x for name, x in stranger.items() if any(f".layers.{layer}." in name for layer in (1, 3, 5))}
+    results = compare(*pair(model(0), noisy(b, 1)))
+    assert results.summary["layers"]["assignment"] == [0, -1, 1, -1, 2, -1]
+    assert said(results) == ("partial", ["interleaved"])
+    assert "3 of B match none" in results.summary["verdict"]["statement"]
+
+    b, truth = shuffled(model(0), 5)
+    own = {f".experts.{expert}." for expert in range(EXPERTS // 2)}
+    b |= {name: x for name, x in model(7).items() if any(part in name for part in own)}
+    results = compare(*pair(model(0), b))
+    assert said(results) == ("partial", ["permuted"])
+    groups = {group["group"]: group["verdict"] for group in results.summary["groups"]}
+    assert (groups["experts"], groups["attention"]) == ("partial", "derived")
+    for one in results.summary["experts"]["layers"]:
+        wanted = [truth.mlps[Mlp("text", one["layer_b"], "expert", expert)].mlp.expert for expert in (2, 3)]
+        assert one["assignment"] == [-1, -1, *wanted]
 
 
 def test_resumed_runs_do_not_search_again(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

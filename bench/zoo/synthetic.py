@@ -114,6 +114,6 @@ def judge_synthetic(folder: Path, pairs: int, seed: int = 0, meeting: bool = Fal
             write_model(folder / name, first + place, first + (0 if meeting else place))
             for place, name in enumerate("ab")
         ]
-        results = weightkin.compare(*paths, seed=number)
+        results = weightkin.compare(*paths, seed=number, align="none")
         relation = "independent, outliers meet" if meeting else "independent"
         yield judged(results, "synthetic", f"{first}", f"{first + 1}", relation, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -43,6 +43,8 @@ class Way:
     """Of "none"."""
     given: Alignment | None = None
     file: Path | None = None
+    digest: str = ""
+    """Of the file's content."""
 
     @classmethod
     def of(cls, align: str | Path, null: int) -> Way:
@@ -51,14 +53,13 @@ class Way:
             return cls("none", "not asked for")
         if align == "auto":
             return cls("auto") if null else cls("none", "without relabelled copies nothing can be significant")
-        return cls("file", given=read_alignment(Path(align)), file=Path(align))
+        given = read_alignment(Path(align))
+        return cls("file", "", given, Path(align), blake2b(Path(align).read_bytes(), digest_size=8).hexdigest())
 
     @property
     def key(self) -> str:
         """Equal for runs that may go on from each other's journal."""
-        if self.given is None:
-            return self.name
-        return f"{self.file} {blake2b(json.dumps(to_json(self.given)).encode(), digest_size=8).hexdigest()}"
+        return f"{self.file} {self.digest}" if self.file is not None else self.name
 
 
 def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, find: Search) -> dict[str, Any]:
@@ -86,11 +87,11 @@ def align(plan: Plan, way: Way, journal: Journal, sweep: Sweep, find: Search) ->
         if not wanted:
             continue
         stored = _once(journal, stage, partial(_stored, find, plan, wanted, known, journal))
-        before, known = known, from_json(stored["alignment"])
+        known = _alignment(stored, journal)
         evidence = _merged(evidence, stored["evidence"])
         said["searched"] = True
         said["kinds"] += [kind for kind in kinds if any(kind == one for _, one in wanted)]
-        if to_json(known) != to_json(before):
+        if known.layers or known.mlps or known.heads:
             plan = realign(plan, known)
             sweep(plan)
     return said | {"why": why or "everything matches in place"} | evidence
@@ -132,8 +133,23 @@ def search(
 def _stored(
     find: Search, plan: Plan, wanted: set[tuple[str, str]], known: Alignment, journal: Journal
 ) -> dict[str, Any]:
-    alignment, evidence = find(plan, wanted, known, lambda number, run: _once(journal, len(STAGES) + number, run))
-    return {"alignment": to_json(alignment), "evidence": evidence}
+    """What a stage found, but for the matches of MLPs: of those, their records' numbers, for the neurons are many."""
+    layers: list[int] = []
+
+    def memory(number: int, compute: Callable[[], Any]) -> Any:
+        layers.append(len(STAGES) + number)
+        return _once(journal, layers[-1], compute)
+
+    alignment, evidence = find(plan, wanted, known, memory)
+    return {"alignment": to_json(replace(alignment, mlps={})), "evidence": evidence, "mlps": layers}
+
+
+def _alignment(stored: Mapping[str, Any], journal: Journal) -> Alignment:
+    """Of what `_stored` gave."""
+    mlps: dict[Mlp, MlpMatch] = {}
+    for number in stored["mlps"]:
+        mlps |= from_json(json.loads(journal[FIRST_NUMBER + number])["alignment"]).mlps
+    return replace(from_json(stored["alignment"]), mlps=mlps)
 
 
 def _once(journal: Journal, number: int, compute: Callable[[], Any]) -> Any:
@@ -147,5 +163,5 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **other,
         **{key: value for key, value in one.items() if value},
-        "notes": [*one.get("notes", ()), *other["notes"]],
+        **{key: [*one.get(key, ()), *other[key]] for key in ("tested", "notes")},
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..schema import Model
+from ..statistics.null import pool, rank_p, z_score
 from .alignment import Alignment, HeadMatch, Indices, Mlp, MlpMatch
 from .arrangement import arrangement
 from .layer_match import LayerMatch
@@ -33,7 +34,11 @@ def describe(found: Found, experts: Sequence[Record]) -> Record:
             for component, one in found.layers.items()
             if one.arrangement != "none"
         },
-        "experts": [one for one in experts if one["mlps"]],
+        "experts": [
+            {key: value for key, value in one.items() if key not in ("statistic", "searched", "parameters")}
+            for one in experts
+            if one["mlps"]
+        ],
         "heads": [
             _heads(component, one.layer_a, layer_b, one.match) | {
                 "applied": (component, layer_b) in alignment.heads,
@@ -42,8 +47,28 @@ def describe(found: Found, experts: Sequence[Record]) -> Record:
             for (component, layer_b), one in found.heads.items()
             if one.match is not None and one.confirmed is not None
         ],
+        "tested": _tested(found, experts),
         "notes": list(found.notes),
     }  # fmt: skip
+
+
+def _tested(found: Found, experts: Sequence[Record]) -> list[Record]:
+    """What the search as a whole says, of each component: also where nothing was found, which is a result."""
+    out: list[Record] = [
+        {"component": component, "kind": "layers", "z": one.total[0], "p": one.total[1], "draws": one.draws}
+        for component, one in found.layers.items()
+    ]
+    for component in sorted({one["component"] for one in experts}):
+        own = [one for one in experts if one["component"] == component]
+        statistic = pool([np.array(one["statistic"]) for one in own])
+        z = float(z_score(statistic))
+        out.append({
+            "component": component, "kind": "experts", "z": None if np.isnan(z) else z, "p": float(rank_p(statistic)),
+            "draws": len(statistic) - 1, "layers": len(own),
+            "mlps": [sum(one["searched"][side] for one in own) for side in (0, 1)],
+            "parameters": sum(one["parameters"] for one in own),
+        })  # fmt: skip
+    return out
 
 
 def describe_given(alignment: Alignment, a: Model, b: Model) -> Record:
@@ -68,6 +93,7 @@ def describe_given(alignment: Alignment, a: Model, b: Model) -> Record:
             for (component, layer), match in alignment.heads.items()
             if (layer_a := alignment.layer_of(component, layer)) is not None
         ],
+        "tested": [],
         "notes": [],
     }
 
@@ -86,6 +112,10 @@ def describe_layer(match: LayerMatch) -> Record:
     neurons = [match.neurons[at] for at in matched if at in match.neurons and confirmed(match, match.neurons[at])]
     routed = [[one.mlp.expert for one in side if one.mlp.expert is not None] for side in (match.a, match.b)]
     record = _assigned((match.component, match.layer_a, match.layer_b), pairs | applied, *routed)
+    record |= {
+        "statistic": match.statistic.tolist(), "searched": [len(match.a), len(match.b)],
+        "parameters": max(sum(one.parameters for one in side) for side in (match.a, match.b)),
+    }  # fmt: skip
     if not matched:
         return record
     return record | {
@@ -97,14 +127,15 @@ def describe_layer(match: LayerMatch) -> Record:
 
 
 def _assigned(
-    place: tuple[str, int, int], matches: Mapping[Mlp, MlpMatch], routed_a: Iterable[int], routed_b: Iterable[int]
+    place: tuple[str, int, int], matches: Mapping[Mlp, MlpMatch], routed_a: Sequence[int], routed_b: Sequence[int]
 ) -> Record:
     """`assignment`: of each routed expert of B, that of A; -1 for none, and for a parent that is not a routed expert."""
     parents = {mlp.expert: match.mlp.expert for mlp, match in matches.items() if mlp.expert is not None}
     assignment = [-1 if parents.get(expert) is None else parents[expert] for expert in routed_b]
     return {
         "component": place[0], "layer_a": place[1], "layer_b": place[2], "assignment": assignment,
-        "experts_a": len(list(routed_a)), "experts_b": len(assignment), "mlps": len(matches),
+        "experts_a": len(routed_a), "experts_b": len(assignment), "mlps": len(matches),
+        "unmatched": sum(expert not in parents for expert in routed_b),
         "moved": sum(match.mlp[2:] != mlp[2:] for mlp, match in matches.items()),
         "neurons_moved": sum(match.neurons is not None for match in matches.values()),
         "neurons_reordered": sum(_reordered(match.neurons) for match in matches.values()),

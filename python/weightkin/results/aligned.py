@@ -56,6 +56,16 @@ def realigned(entry: Record) -> set[str]:
     return {one["component"] for kind in SEARCHED for one in applied(entry, kind)}
 
 
+def unmatched(entry: Record, component: str) -> dict[str, float]:
+    """Share of B's layers, and of the experts of its re-aligned layers, that match nothing in A."""
+    layers, experts, _ = ([one for one in applied(entry, kind) if one["component"] == component] for kind in SEARCHED)
+    held = sum(one["experts_b"] for one in experts)
+    return {
+        "layers": max((one["assignment"].count(-1) / len(one["assignment"]) for one in layers), default=0.0),
+        "experts": sum(one["unmatched"] for one in experts) / held if held else 0.0,
+    }
+
+
 def how(entry: Record, words: Mapping[str, str]) -> list[str]:
     """The verdict's words for what was re-ordered, of the components that are derived at least in part."""
     kin = {component for component, word in words.items() if word in ("derived", "partial")}
@@ -105,6 +115,9 @@ def sentences(entry: Record) -> Iterator[str]:
         missed = [SEARCHED[kind] for kind in record["kinds"] if not maps[kind]]
         if missed:
             yield f"A search among {_listed(missed)} found nothing significant that is not in place already."
+        for one in record["tested"]:
+            if one["kind"] == "experts" and one["z"] is not None and not maps["experts"]:
+                yield _searched(one)
     for one in maps["layers"]:
         yield _layers(one)
     for component in dict.fromkeys(one["component"] for one in maps["experts"]):
@@ -116,12 +129,28 @@ def sentences(entry: Record) -> Iterator[str]:
         yield "What an order was chosen on (gate for neurons, q and k for heads) was compared but is no evidence."
 
 
+def tested_experts(entry: Record) -> set[str]:
+    """Components whose MLPs were held against each other by their answers, whatever their number, width and order."""
+    return {one["component"] for one in entry.get("alignment", {}).get("tested", ()) if one["kind"] == "experts"}
+
+
+def _searched(one: Record) -> str:
+    (a, b), where = one["mlps"], "" if one["component"] == "text" else f" of the {one['component']} part"
+    return (
+        f"{b:,} experts and other MLPs{where} of B in {one['layers']} layers ({one['parameters']:,} parameters) were held "
+        f"against {a:,} of A by their answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} for "
+        f"all together, rank p = {one['p']:.2g} among {one['draws']} relabelled copies."
+    )
+
+
 def _layers(one: Record) -> str:
     found = [
         f"{_span(run.first_b, run.length)} of B {'is' if run.length == 1 else 'are'} {_span(run.first_a, run.length)} of A"
         for run in runs(np.array(one["assignment"]))
         if run.first_a >= 0
     ]
+    lone = one["assignment"].count(-1)
+    found += [f"{lone} of B match{'es' if lone == 1 else ''} none"] if lone else []
     name = one["arrangement"].replace("_", "-")
     return f"The layers of the {one['component']} part are {name}: {'; '.join(found)}{_sure([one])}."
 
@@ -132,7 +161,9 @@ def _experts(found: Sequence[Record]) -> str:
         sum(one[key] for one in found) for key in ("neurons_moved", "neurons_reordered", "from_dense")
     )
     text = f"In {len(found)} layers {mlps} experts and other MLPs of B match one of A{_sure(found)}"
-    parts = []
+    parts, lone = [], sum(one["unmatched"] for one in found)
+    if lone:
+        parts.append(f"{lone} experts of B match none")
     if dense:
         parts.append(f"{dense} of them a dense or shared one")
     if moved > dense:

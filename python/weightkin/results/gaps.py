@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..plan import NO_COUNTERPART
+from ..statistics.verdict import PEARSON_EXPLAINED
 from .coverage import LEFT_OVER
 
 KINDS = {"attention": "heads", "router": "experts", "experts": "experts", "mlp": "experts"}
@@ -25,17 +26,22 @@ def gaps(summary: Mapping[str, Any]) -> Gaps:
     wanted: set[tuple[str, str]] = set()
     reasons: dict[str, dict[str, None]] = {}
 
-    def want(entry: Mapping[str, Any], reason: str) -> None:
+    def want(entry: Mapping[str, Any], reason: str, *more: str) -> None:
         component, group = entry["component"], entry["group"]
-        wanted.update({(component, "layers"), (component, KINDS[group])})
+        wanted.update((component, kind) for kind in (KINDS[group], *more))
         reasons.setdefault(reason, {})[group if component == "text" else f"{component} {group}"] = None
 
     for entry in summary["groups"]:
-        if entry["group"] in KINDS and entry["verdict"] in ("no_evidence", "partial"):
-            want(entry, "found in some layers only" if entry["verdict"] == "partial" else "no evidence in place")
+        if entry["group"] not in KINDS:
+            continue
+        if entry["verdict"] in ("no_evidence", "partial"):
+            reason = "found in some layers only" if entry["verdict"] == "partial" else "no evidence in place"
+            want(entry, reason, "layers")
+        elif entry["verdict"] == "derived" and entry["pearson"] < PEARSON_EXPLAINED:
+            want(entry, f"Pearson below {PEARSON_EXPLAINED}")
     for entry in summary["coverage"]["untested"]:
         if entry["group"] in KINDS and not entry["role"].endswith((".bias", ".scale")) and _for_want(entry["reason"]):
-            want(entry, entry["reason"])
+            want(entry, entry["reason"], "layers")
     excluded = {
         (entry["component"], KINDS[entry["group"]])
         for entry in summary["coverage"]["untested"]

@@ -7,8 +7,8 @@ from math import isfinite
 from typing import Any
 
 from ..meetings import VOCABULARY_ROLES
-from ..statistics.verdict import MATRIX_GROUPS, Evidence, component_verdict, group_verdict, relation
-from .aligned import how, realigned
+from ..statistics.verdict import MATRIX_GROUPS, UNMATCHED, Evidence, component_verdict, group_verdict, relation
+from .aligned import how, realigned, tested_experts, unmatched
 from .aligned import sentences as alignment_sentences
 from .evidence import PairEvidence
 from .tables import COUNTS
@@ -31,14 +31,27 @@ def judge(entry: dict[str, Any], names: Sequence[str], pooled: PairEvidence) -> 
     untested = {one["component"] for one in entry["coverage"]["untested"]}
     in_place = by_component.keys() - untested - realigned(entry)
     words = {component: component_verdict(groups, component in in_place) for component, groups in by_component.items()}
+    alone = {component: unmatched(entry, component) for component in words}
+    for component, shares in alone.items():
+        if words[component] == "derived" and max(shares.values()) > UNMATCHED:
+            words[component] = "partial"
     for group in entry["groups"]:
         evidence = _evidence(group, pooled)
         others = by_component[group["component"]]
         derived = any(one.positive for one in others if one.group in MATRIX_GROUPS)
         group["verdict"] = group_verdict(evidence, derived)
+        if (
+            group["verdict"] == "derived"
+            and group["group"] == "experts"
+            and alone[group["component"]]["experts"] > UNMATCHED
+        ):
+            group["verdict"] = "partial"
         group["layers_without"] = evidence.clear_layers
     for component in sorted(untested - set(words)):
         words[component] = "not_tested"
+    for component in tested_experts(entry):
+        if words.get(component) == "not_tested":
+            words[component] = "no_evidence"
     word = relation(words)
     entry["verdict"] = {
         "relation": word,
@@ -141,7 +154,7 @@ def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str
     listed = ", ".join(
         f"{reason} ({count:,} parameters)" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])
     )
-    return [f"Not tested: {listed}."]
+    return [f"Not compared element by element: {listed}."]
 
 
 def _alternatives(word: str, searched: bool) -> str:

@@ -38,6 +38,14 @@ Z_EXPERT = 8.0
 exceed the best pair of the layer in every copy, which assumes nothing. Scores of independent trained layers have long
 tails: their largest, of 60,000 pairs of small models, was 6.3; relatives start at 60."""
 
+PEARSON_EXPLAINED = 0.8
+"""Pooled Pearson from which a group that matches in place is taken for explained. Below it a part of its experts or heads
+may have changed places: the others alone make a z that is beyond doubt."""
+
+UNMATCHED = 0.05
+"""Share of B's layers, or of the experts of layers that were searched, that may match nothing in A where B as a whole is
+derived: training hard can hide a few. With more of them it is derived in part."""
+
 FEWEST_DRAWS = 19
 """With fewer draws not even p = 0.05 could be reached, so nothing is said."""
 

@@ -14,7 +14,8 @@ from ..running import dry_run, run
 def command(models: tuple[str, ...], options: RunOptions) -> None:
     """Compare all pairs of 2 to 16 checkpoints; each byte is read once.
 
-    Models may have different architectures: what does not fit is counted as not compared, pair by pair.
+    Models may have different architectures: what does not fit is counted as not compared, pair by pair. Parts are compared
+    with those of the same name and layer; `compare` also finds what was re-ordered.
     """
     if len(models) < 2:
         raise click.UsageError("give at least two models")
