@@ -171,6 +171,14 @@ def test_several_results_on_one_page(results: Results, tmp_path: Path) -> None:
     np.testing.assert_array_equal(unpack(steps[0]["scores"]["best"]), wanted)
 
 
+def test_parts_that_were_paired_out_of_place(tmp_path: Path) -> None:
+    models = layers(tmp_path).summary["models"]
+    found = weightkin.compare(*(model["path"] for model in models))
+    text = _Elements(report([found], tmp_path / "page.html").read_text("utf-8")).text
+    assert "How parts were paired" in text
+    assert "layers of B and those of A that they are: 0 is 0, 1 is 1, 2 is 2, 3 is 1, 4 is 2, 5 is 3" in text
+
+
 def test_too_many_tensors(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that differ most are kept, and it is said that not all are there."""
     monkeypatch.setattr(pages, "MOST_TENSORS", 5)

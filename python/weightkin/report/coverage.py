@@ -7,6 +7,7 @@ from typing import Any
 
 from ..cli.text import percent
 from ..results import Results
+from .alignment import pairing
 from .pairs import pairs_of, place
 
 WORDS = {
@@ -27,14 +28,14 @@ def statements(results: Results) -> list[dict[str, Any]]:
         how = [str(one).replace("_", " ") for one in verdict["how"]]
         found.append({
             "pair": pair.label, "relation": relation, "word": ", ".join([word, *how]), "text": verdict["statement"],
-            "coverage": bars(pair.entry),
+            "coverage": bars(pair.entry), "pairing": pairing(pair.entry),
         })  # fmt: skip
     names = [model["name"] for model in results.summary["models"]]
     for key in ("layers", "experts"):
         text = results.summary.get(key, {}).get("statement")
         if text:
             title = " and ".join(names)
-            found.append({"pair": title, "relation": key, "word": key, "text": text, "coverage": None})
+            found.append({"pair": title, "relation": key, "word": key, "text": text, "coverage": None, "pairing": None})
     return found
 
 

@@ -34,6 +34,6 @@ def pairs_of(results: Results) -> list[Pair]:
 
 
 def place(entry: Entry, *more: str) -> str:
-    """What a group or role is called: its component goes without saying if it is text."""
+    """What a group or role is called: its component goes without saying if it is text, or called the same."""
     words = [entry["component"]] if entry["component"] != "text" else []
-    return " ".join([*words, *(str(entry[key]) for key in more)])
+    return " ".join(dict.fromkeys([*words, *(str(entry[key]) for key in more)]))

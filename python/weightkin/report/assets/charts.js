@@ -77,6 +77,11 @@ function heat(measure, z, x, y, more = {}) {
   };
 }
 
+/** An axis of layers or experts: no halves. */
+function whole(title, count) {
+  return { title: { text: title }, tickformat: "d", showgrid: false, zeroline: false, ...(count <= 16 ? { dtick: 1 } : {}) };
+}
+
 function smallest(z) {
   return z.flat().reduce((least, value) => (value !== null && value < least ? value : least), 0);
 }

@@ -47,8 +47,8 @@ function layers(root, spec) {
         { type: "scatter", mode: "markers", name: "found map", x: matched.map(([x]) => x), y: matched.map(([, y]) => y), hoverinfo: "skip", showlegend: false,
           marker: { symbol: "circle-open", size: Math.min(16, cell * 0.75), color: "#ffffff", line: { width: 2.5, color: INK.red } } },
       ],
-      layout: { height: 130 + cell * a.length, margin: heatmapMargin, xaxis: { title: { text: `layer of ${plain(spec.name_b)} (B)` }, showgrid: false, zeroline: false },
-        yaxis: { title: { text: `layer of ${plain(spec.name_a)} (A)` }, autorange: "reversed", showgrid: false, zeroline: false } },
+      layout: { height: 130 + cell * a.length, margin: heatmapMargin, xaxis: whole(`layer of ${plain(spec.name_b)} (B)`, b.length),
+        yaxis: { ...whole(`layer of ${plain(spec.name_a)} (A)`, a.length), autorange: "reversed" } },
     };
   });
   return [chart];
@@ -61,8 +61,8 @@ function experts(root, spec) {
   slider.addEventListener("input", () => { at = Number(slider.value); chart.draw(); });
   if (spec.steps.length > 1) controls(root, element("label", {}, "Layer ", slider), said);
   else controls(root, said);
-  note(root, "Above: the expert of A that each expert of B is; on the line it kept its number. Below: its score, with the second best and the " +
-    "mean of all others.");
+  note(root, "Above: the expert of A that each expert of B is; on the line it kept its number." +
+    (spec.steps.some(({ scores }) => scores.best) ? " Below: its best score, the second best, and the mean of all others." : ""));
   const chart = new Chart(root, spec.title, () => {
     const step = spec.steps[at];
     const x = step.assignment.map((_, expert) => expert);
@@ -87,7 +87,7 @@ function experts(root, spec) {
           hovertemplate: "expert %{x} of B is %{y} of A<extra></extra>", showlegend: false },
         ...scores,
       ],
-      layout: { height: scores.length ? 560 : 380, margin: { l: 10, r: 10, t: 40, b: 40 }, xaxis: { title: { text: `expert of ${plain(spec.name_b)} (B)` }, anchor: scores.length ? "y2" : "y" },
+      layout: { height: scores.length ? 560 : 380, margin: { l: 10, r: 10, t: 40, b: 40 }, xaxis: { ...whole(`expert of ${plain(spec.name_b)} (B)`, x.length), anchor: scores.length ? "y2" : "y" },
         yaxis: { domain: [scores.length ? 0.4 : 0, 1], title: { text: "expert of A" } }, yaxis2: { domain: [0, 0.31], title: { text: "score" } } },
     };
   });

@@ -143,7 +143,7 @@ function roles(root, spec) {
     return {
       says: `${MEASURES[measure][0]} of ${names.length} rows in ${own().layers.length} layers`,
       traces: [heat(measure, z, own().layers, names.map(plain), { hovertemplate: `%{y}, layer %{x}: ${MEASURES[measure][0]} %{customdata:.5~g}<extra></extra>` })],
-      layout: { height: 110 + 24 * Math.max(4, names.length), margin: heatmapMargin, xaxis: { title: { text: "layer (of B)" }, showgrid: false, zeroline: false },
+      layout: { height: 110 + 24 * Math.max(4, names.length), margin: heatmapMargin, xaxis: whole("layer (of B)", own().layers.length),
         yaxis: { autorange: "reversed", type: "category", showgrid: false } },
     };
   });
@@ -172,7 +172,7 @@ function norms(root, spec) {
         line("pearson", "Pearson", INK.blue, "solid", "diamond"),
         line("cv_a", "deviation / mean, A", INK.green, "solid", "square", { yaxis: "y2" }), line("cv_b", "deviation / mean, B", INK.pink, "dash", "x", { yaxis: "y2" }),
       ],
-      layout: { height: 440, margin: { l: 10, r: 10, t: 60, b: 40 }, xaxis: { title: { text: "layer" }, anchor: "y2" },
+      layout: { height: 440, margin: { l: 10, r: 10, t: 60, b: 40 }, xaxis: { ...whole("layer (of B)", x.length), anchor: "y2" },
         yaxis: { domain: [0.4, 1], rangemode: "tozero", title: { text: "similarity" } }, yaxis2: { domain: [0, 0.3], rangemode: "tozero", title: { text: "moments" } } },
     };
   });
