@@ -21,7 +21,7 @@ from .provenance import provenance
 
 MOST_TENSORS, MOST_BLOCKS = 30_000, 120_000
 """On one page: together about 7 MB."""
-SCRIPTS = ("columns", "table", "charts", "pictures", "models", "start")
+SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "models", "start")
 """In order; one after the other they are one script."""
 
 

@@ -3,14 +3,26 @@
 const INK = { blue: "#0072B2", sky: "#56B4E9", green: "#009E73", orange: "#E69F00", red: "#D55E00", pink: "#CC79A7" };
 const DIVERGING = "diverging";
 /** Orange to blue, over what is nearly the ground. */
-const diverging = (middle) => [[0, "#b35806"], [0.25, "#f1a340"], [0.5, middle], [0.75, "#67a9cf"], [1, "#01529c"]];
+const diverging = (middle) => [
+  [0, "#b35806"],
+  [0.25, "#f1a340"],
+  [0.5, middle],
+  [0.75, "#67a9cf"],
+  [1, "#01529c"],
+];
 /** Of each measure: what it is called, and how it is coloured: [scale, from, to], null where the data say. */
 const MEASURES = {
-  cosine: ["cosine", DIVERGING, -1, 1], cosine_if_uncorrelated: ["cosine if uncorrelated", DIVERGING, -1, 1],
-  pearson: ["Pearson", DIVERGING, -1, 1], aligned_cosine: ["aligned cosine", DIVERGING, -1, 1], z: ["z", "Cividis", null, null],
-  pooled: ["z, pooled by group", "Cividis", null, null], score: ["score", "Cividis", null, null],
-  relative_l2_a: ["|A-B| / |A|", "Cividis", 0, null], changed_fraction: ["share changed", "Cividis", 0, 1],
-  identical_fraction: ["share identical", "Cividis", 0, 1], compared: ["share compared", "Cividis", 0, 1],
+  cosine: ["cosine", DIVERGING, -1, 1],
+  cosine_if_uncorrelated: ["cosine if uncorrelated", DIVERGING, -1, 1],
+  pearson: ["Pearson", DIVERGING, -1, 1],
+  aligned_cosine: ["aligned cosine", DIVERGING, -1, 1],
+  z: ["z", "Cividis", null, null],
+  pooled: ["z, pooled by group", "Cividis", null, null],
+  score: ["score", "Cividis", null, null],
+  relative_l2_a: ["|A-B| / |A|", "Cividis", 0, null],
+  changed_fraction: ["share changed", "Cividis", 0, 1],
+  identical_fraction: ["share identical", "Cividis", 0, 1],
+  compared: ["share compared", "Cividis", 0, 1],
 };
 
 const SPREAD = ["z", "pooled", "score"];
@@ -41,8 +53,12 @@ class Chart {
     const { text, line, zero } = colours();
     const axis = { gridcolor: line, zerolinecolor: zero, linecolor: line, automargin: true };
     const base = {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: text, size: 12, family: "system-ui, sans-serif" },
-      margin: { l: 10, r: 10, t: 30, b: 40 }, hoverlabel: { align: "left" }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: text, size: 12, family: "system-ui, sans-serif" },
+      margin: { l: 10, r: 10, t: 30, b: 40 },
+      hoverlabel: { align: "left" },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: zero, activecolor: text },
     };
     const merged = { ...base, ...layout };
@@ -50,7 +66,11 @@ class Chart {
     this.box.style.height = `${layout.height}px`;
     this.box.setAttribute("aria-label", says ? `${this.label}. ${says}` : this.label);
     // Named one by one: the library's own choice has a button that sends the data to its maker.
-    const options = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
+    const options = {
+      responsive: true,
+      displaylogo: false,
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    };
     return Plotly.react(this.box, traces, merged, options);
   }
 }
@@ -65,21 +85,44 @@ function heat(measure, z, x, y, more = {}) {
   const [title, colorscale, low, high] = MEASURES[measure];
   const { zero, text, middle } = colours();
   const wide = SPREAD.includes(measure);
-  const bar = { title: { text: title, side: "right" }, thickness: 12, outlinewidth: 0, tickcolor: zero, tickfont: { color: text } };
+  const bar = {
+    title: { text: title, side: "right" },
+    thickness: 12,
+    outlinewidth: 0,
+    tickcolor: zero,
+    tickfont: { color: text },
+  };
   const shown = wide ? z.map((row) => row.map((value) => (value === null ? null : Math.asinh(value)))) : z;
   // Of z and scores the scale takes in what chance gives, so that noise does not look like a pattern.
-  const range = low === null
-    ? { zmin: Math.asinh(Math.min(-3, smallest(z))), zmax: Math.asinh(Math.max(10, largest(z))) }
-    : { zmin: low, zmax: high ?? largest(z) };
+  const range =
+    low === null
+      ? { zmin: Math.asinh(Math.min(-3, smallest(z))), zmax: Math.asinh(Math.max(10, largest(z))) }
+      : { zmin: low, zmax: high ?? largest(z) };
   return {
-    type: "heatmap", z: shown, x, y, colorscale: colorscale === DIVERGING ? diverging(middle) : colorscale, ...range, customdata: z, xgap: x.length < 80 ? 1 : 0, ygap: 1, hoverongaps: false,
-    colorbar: wide ? { ...bar, tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String) } : bar, ...more,
+    type: "heatmap",
+    z: shown,
+    x,
+    y,
+    colorscale: colorscale === DIVERGING ? diverging(middle) : colorscale,
+    ...range,
+    customdata: z,
+    xgap: x.length < 80 ? 1 : 0,
+    ygap: 1,
+    hoverongaps: false,
+    colorbar: wide ? { ...bar, tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String) } : bar,
+    ...more,
   };
 }
 
 /** An axis of layers or experts: no halves. */
 function whole(title, count) {
-  return { title: { text: title }, tickformat: "d", showgrid: false, zeroline: false, ...(count <= 16 ? { dtick: 1 } : {}) };
+  return {
+    title: { text: title },
+    tickformat: "d",
+    showgrid: false,
+    zeroline: false,
+    ...(count <= 16 ? { dtick: 1 } : {}),
+  };
 }
 
 function smallest(z) {
@@ -96,5 +139,13 @@ function deviations(values, title) {
   const ticks = narrow ? TICKS.filter((tick) => !String(tick).includes("3")) : TICKS;
   const held = values.filter(Number.isFinite).map(Math.asinh);
   const [low, high] = [Math.min(-2, ...held) - 1, Math.max(2, ...held) + 1.2];
-  return { title: { text: title }, range: [low, high], tickvals: ticks.map(Math.asinh), ticktext: ticks.map(String), zeroline: true };
+  return {
+    title: { text: title },
+    range: [low, high],
+    tickvals: ticks.map(Math.asinh),
+    ticktext: ticks.map(String),
+    zeroline: true,
+  };
 }
+
+const HEAT_MARGIN = { l: 10, r: 10, t: 16, b: 40 };

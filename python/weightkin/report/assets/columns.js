@@ -24,7 +24,8 @@ function column(packed) {
 /** Rows of a flat matrix, null for NaN. */
 function matrix(values, rows, columns) {
   return Array.from({ length: rows }, (_, row) =>
-    Array.from({ length: columns }, (_, at) => known(values[row * columns + at])));
+    Array.from({ length: columns }, (_, at) => known(values[row * columns + at])),
+  );
 }
 
 function known(value) {
@@ -45,8 +46,10 @@ const SHOW = {
   text: (value) => value ?? "–",
   number: significant,
   integer: (value) => (Number.isNaN(value) ? "–" : value.toLocaleString("en")),
-  share: (value) => (Number.isNaN(value) ? "–" : value === 0 || value === 1 ? `${100 * value}%` : `${(100 * value).toFixed(2)}%`),
-  probability: (value) => (Number.isNaN(value) ? "–" : value === 0 ? "<1e-99" : value < 1e-3 ? value.toExponential(0) : value.toPrecision(2)),
+  share: (value) =>
+    Number.isNaN(value) ? "–" : value === 0 || value === 1 ? `${100 * value}%` : `${(100 * value).toFixed(2)}%`,
+  probability: (value) =>
+    Number.isNaN(value) ? "–" : value === 0 ? "<1e-99" : value < 1e-3 ? value.toExponential(0) : value.toPrecision(2),
 };
 
 /** An element with properties and children; text never becomes markup. */
@@ -58,12 +61,4 @@ function element(name, properties = {}, ...children) {
   }
   found.append(...children);
   return found;
-}
-
-/** A labelled <select> of [value, text] pairs. `changed` takes the value. */
-function choice(label, options, changed, first = options[0]?.[0]) {
-  const select = element("select", {}, ...options.map(([value, text]) => element("option", { value }, text)));
-  if (first !== undefined) select.value = first;
-  select.addEventListener("change", () => changed(select.value));
-  return element("label", {}, `${label} `, select);
 }

@@ -35,9 +35,12 @@ async function open(root) {
   root.dataset.drawn = "yes";
 }
 
-const watcher = new IntersectionObserver((entries) => {
-  entries.filter(({ isIntersecting }) => isIntersecting).forEach(({ target }) => open(target));
-}, { rootMargin: "300px" });
+const watcher = new IntersectionObserver(
+  (entries) => {
+    entries.filter(({ isIntersecting }) => isIntersecting).forEach(({ target }) => open(target));
+  },
+  { rootMargin: "300px" },
+);
 waiting.forEach((_, root) => watcher.observe(root));
 
 function redraw() {
@@ -47,7 +50,9 @@ function redraw() {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("beforeprint", () => {
   printing = true;
-  document.querySelectorAll("details").forEach((one) => { one.open = true; });
+  document.querySelectorAll("details").forEach((one) => {
+    one.open = true;
+  });
   waiting.forEach((_, root) => open(root));
   redraw();
 });

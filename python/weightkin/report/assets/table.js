@@ -2,7 +2,11 @@
 
 const PAGE = 50;
 const COMPARE = {
-  "<": (x, y) => x < y, ">": (x, y) => x > y, "<=": (x, y) => x <= y, ">=": (x, y) => x >= y, "=": (x, y) => x === y,
+  "<": (x, y) => x < y,
+  ">": (x, y) => x > y,
+  "<=": (x, y) => x <= y,
+  ">=": (x, y) => x >= y,
+  "=": (x, y) => x === y,
 };
 
 class DataTable {
@@ -22,7 +26,9 @@ class DataTable {
   build(root) {
     const name = this.spec.title;
     this.filterBox = element("input", {
-      type: "search", placeholder: "words, or a bound such as pearson<0.5", "aria-label": `Filter ${name}`,
+      type: "search",
+      placeholder: "words, or a bound such as pearson<0.5",
+      "aria-label": `Filter ${name}`,
     });
     let waiting = 0;
     this.filterBox.addEventListener("input", () => {
@@ -46,14 +52,26 @@ class DataTable {
     this.body = element("tbody");
     const table = element("table", { className: "data" }, element("thead", {}, this.head), this.body);
     root.append(
-      element("div", { className: "controls" }, element("label", {}, "Filter ", this.filterBox), this.count, this.back,
-        this.next, download),
+      element(
+        "div",
+        { className: "controls" },
+        element("label", {}, "Filter ", this.filterBox),
+        this.count,
+        this.back,
+        this.next,
+        download,
+      ),
       element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": name }, table),
     );
   }
 
   filter(text) {
-    const tests = text.trim().toLowerCase().split(/\s+/).filter(Boolean).map((word) => this.test(word));
+    const tests = text
+      .trim()
+      .toLowerCase()
+      .split(/\s+/)
+      .filter(Boolean)
+      .map((word) => this.test(word));
     this.rows = [];
     for (let row = 0; row < this.size; row++) if (tests.every((test) => test(row))) this.rows.push(row);
     this.order();
@@ -62,14 +80,22 @@ class DataTable {
   /** `name<1`, of a column of numbers, is a bound; anything else must be in the text of the row. */
   test(word) {
     const bound = /^(.+?)(<=|>=|<|>|=)([-+.\de]+)$/.exec(word);
-    const one = bound && this.columns.find(({ key, title, kind }) =>
-      kind !== "text" && (key === bound[1] || title.toLowerCase() === bound[1]));
+    const one =
+      bound &&
+      this.columns.find(
+        ({ key, title, kind }) => kind !== "text" && (key === bound[1] || title.toLowerCase() === bound[1]),
+      );
     if (one && !Number.isNaN(Number(bound[3]))) {
       const value = Number(bound[3]);
       return (row) => COMPARE[bound[2]](one.values[row], value);
     }
     this.lower ??= Array.from({ length: this.size }, (_, row) =>
-      this.columns.filter(({ kind }) => kind === "text").map(({ values }) => values[row] ?? "").join("\n").toLowerCase());
+      this.columns
+        .filter(({ kind }) => kind === "text")
+        .map(({ values }) => values[row] ?? "")
+        .join("\n")
+        .toLowerCase(),
+    );
     return (row) => this.lower[row].includes(word);
   }
 
@@ -84,9 +110,11 @@ class DataTable {
     if (at >= 0) {
       const { values, kind } = this.columns[at];
       const sign = down ? -1 : 1;
-      const compare = kind === "text"
-        ? (x, y) => sign * ((values[x] ?? "") < (values[y] ?? "") ? -1 : (values[x] ?? "") > (values[y] ?? "") ? 1 : 0)
-        : (x, y) => missingLast(values[x], values[y], sign);
+      const compare =
+        kind === "text"
+          ? (x, y) =>
+              sign * ((values[x] ?? "") < (values[y] ?? "") ? -1 : (values[x] ?? "") > (values[y] ?? "") ? 1 : 0)
+          : (x, y) => missingLast(values[x], values[y], sign);
       this.rows.sort((x, y) => compare(x, y) || x - y);
     }
     this.first = 0;
@@ -117,7 +145,8 @@ class DataTable {
 
   line(row) {
     const cells = this.columns.map(({ kind, values }) =>
-      element("td", { className: kind === "text" ? "" : "n" }, SHOW[kind](values[row])));
+      element("td", { className: kind === "text" ? "" : "n" }, SHOW[kind](values[row])),
+    );
     if (this.onRow) {
       const button = element("button", { type: "button", title: "Show its blocks" }, "map");
       button.addEventListener("click", () => this.onRow(row));
