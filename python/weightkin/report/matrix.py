@@ -15,9 +15,9 @@ MEASURES = ("pearson", "cosine", "cosine_if_uncorrelated", "identical_fraction",
 
 
 def sections(results: Results) -> list[dict[str, Any]]:
-    """[] for results of fewer than three models."""
+    """[] for results of fewer than three models, or of models that share nothing."""
     summary = results.summary
-    if len(summary["models"]) < 3 or "matrices" not in summary:
+    if len(summary["models"]) < 3 or not summary.get("matrices"):
         return []
     names, size = labels(summary["models"]), len(summary["models"])
     variants = []
