@@ -79,6 +79,7 @@ def describe_given(alignment: Alignment, a: Model, b: Model) -> Record:
         assignment = np.array([found.get(layer, -1) for layer in range(depth(b, component))], np.int64)
         name = arrangement(assignment, depth(a, component))
         layers[component] = {"assignment": assignment.tolist(), "arrangement": name} | unknown
+        layers[component]["applied"] = name != "identity"
     by_layer: dict[tuple[str, int, int], dict[Mlp, MlpMatch]] = defaultdict(dict)
     for mlp, match in alignment.mlps.items():
         by_layer[mlp.component, match.mlp.layer, mlp.layer][mlp] = match

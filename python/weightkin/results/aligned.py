@@ -109,7 +109,7 @@ def sentences(entry: Record) -> Iterator[str]:
     if record["mode"] == "file":
         yield f"Parts were paired as {record['file']} says; how sure that is was not tested here."
     elif not record["searched"]:
-        yield "No alignment was searched: everything matches in place."
+        yield "No alignment was searched: what was compared matches in place."
         return
     else:
         missed = [SEARCHED[kind] for kind in record["kinds"] if not maps[kind]]
@@ -117,7 +117,8 @@ def sentences(entry: Record) -> Iterator[str]:
             yield f"A search among {_listed(missed)} found nothing significant that is not in place already."
         for one in record["tested"]:
             if one["kind"] == "experts" and one["z"] is not None and not maps["experts"]:
-                yield _searched(one)
+                matched = [layer for layer in entry.get("experts", {}).get("layers", ()) if layer["mlps"]]
+                yield _searched(one, [layer for layer in matched if layer["component"] == one["component"]])
     for one in maps["layers"]:
         yield _layers(one)
     for component in dict.fromkeys(one["component"] for one in maps["experts"]):
@@ -134,13 +135,21 @@ def tested_experts(entry: Record) -> set[str]:
     return {one["component"] for one in entry.get("alignment", {}).get("tested", ()) if one["kind"] == "experts"}
 
 
-def _searched(one: Record) -> str:
+def _searched(one: Record, matched: Sequence[Record]) -> str:
+    """`matched`: layers in which MLPs match, all of them in place."""
     (a, b), where = one["mlps"], "" if one["component"] == "text" else f" of the {one['component']} part"
+    mlps = sum(layer["mlps"] for layer in matched)
+    found = f", and {mlps:,} match one of A in place" if mlps else ""
     return (
-        f"{b:,} experts and other MLPs{where} of B in {one['layers']} layers ({one['parameters']:,} parameters) were held "
+        f"{b:,} {_mlps(matched)}{where} of B in {one['layers']} {'layer' if one['layers'] == 1 else 'layers'} ({one['parameters']:,} parameters) were held "
         f"against {a:,} of A by their answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} for "
-        f"all together, rank p = {one['p']:.2g} among {one['draws']} relabelled copies."
+        f"all together, rank p = {one['p']:.2g} among {one['draws']} relabelled copies{found}."
     )
+
+
+def _mlps(layers: Sequence[Record]) -> str:
+    dense = layers and not any(one["experts_b"] for one in layers)
+    return "MLPs" if dense else "experts and other MLPs"
 
 
 def _layers(one: Record) -> str:
@@ -160,7 +169,9 @@ def _experts(found: Sequence[Record]) -> str:
     neurons, reordered, dense = (
         sum(one[key] for one in found) for key in ("neurons_moved", "neurons_reordered", "from_dense")
     )
-    text = f"In {len(found)} layers {mlps} experts and other MLPs of B match one of A{_sure(found)}"
+    sure = any(one["z"] is not None for one in found)
+    verb = "match one of A" if sure else "were paired with one of A"
+    text = f"In {len(found)} {'layer' if len(found) == 1 else 'layers'} {mlps} {_mlps(found)} of B {verb}{_sure(found)}"
     parts, lone = [], sum(one["unmatched"] for one in found)
     if lone:
         parts.append(f"{lone} experts of B match none")

@@ -7,11 +7,27 @@ from math import isfinite
 from typing import Any
 
 from ..meetings import VOCABULARY_ROLES
-from ..statistics.verdict import MATRIX_GROUPS, UNMATCHED, Evidence, component_verdict, group_verdict, relation
+from ..statistics.verdict import (
+    MATRIX_GROUPS,
+    PEARSON,
+    UNMATCHED,
+    Z_EMBEDDINGS,
+    Z_MATRIX,
+    Z_NORMS,
+    Evidence,
+    component_verdict,
+    group_verdict,
+    relation,
+)  # fmt: skip
 from .aligned import how, realigned, tested_experts, unmatched
 from .aligned import sentences as alignment_sentences
 from .evidence import PairEvidence
 from .tables import COUNTS
+
+THRESHOLDS = (
+    f"above every relabelled copy; matrices: z of {Z_MATRIX:.0f}, norms: {Z_NORMS:.0f}, embeddings: {Z_EMBEDDINGS:.0f}; "
+    f"Pearson of {PEARSON}"
+)
 
 WORDS = {
     "identical": "is identical",
@@ -69,8 +85,8 @@ def _evidence(group: Mapping[str, Any], pooled: PairEvidence) -> Evidence:
 
 
 def _how(entry: Mapping[str, Any], word: str, words: Mapping[str, str]) -> list[str]:
-    """What was re-ordered; `finetuned` where everything was compared in place and everything matched: no other reading
-    is left."""
+    """What was re-ordered; `finetuned` where everything was compared in place and everything matched, as further training
+    leaves it (of B from A, of A from B, of both from one ancestor; or a mere change of scales)."""
     if realigned(entry):
         return how(entry, words)
     return ["finetuned"] if word == "derived" and entry["coverage"]["fraction"] > 0.999 else []
@@ -81,11 +97,12 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     coverage = entry["coverage"]
     a, b = names if names[0] != names[1] else (f"{names[0]} (A)", f"{names[1]} (B)")
     tested = [group for group in entry["groups"] if group["verdict"] != "not_tested"]
-    sentences = [_headline(a, b, word, words)]
+    matrices = any(group["group"] in MATRIX_GROUPS for group in tested)
+    sentences = [_headline(a, b, word, words, matrices)]
     through = "in place or through the alignment" if realigned(entry) else "of the same name and layer"
     sentences.append(
-        f"{percent(coverage['fraction'])} of the {coverage['parameters']:,} parameters of both were compared element by "
-        f"element with their counterpart {through}."
+        f"{_capital(percent(coverage['fraction']))} of the {coverage['parameters']:,} parameters of both were compared element "
+        f"by element with their counterpart {through}."
     )
     sentences += alignment_sentences(entry)
     if "vocabulary" in entry and any(role["role"] in VOCABULARY_ROLES for role in entry["roles"]):
@@ -101,7 +118,7 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     clear = [group for group in tested if group["verdict"] == "no_evidence"]
     if clear:
         listed = ", ".join(_quantified(group) for group in clear)
-        sentences.append(f"Not above what relabelled copies give, or too small to name: {listed}.")
+        sentences.append(f"Below what a match must reach ({THRESHOLDS}): {listed}.")
     blank = [group for group in entry["groups"] if group["verdict"] == "not_tested"]
     if blank:
         listed = ", ".join(f"{_where(group)} ({group['parameters']:,} parameters)" for group in blank)
@@ -117,12 +134,15 @@ def _statement(entry: Mapping[str, Any], names: Sequence[str], word: str, words:
     return " ".join(sentences)
 
 
-def _headline(a: str, b: str, word: str, words: Mapping[str, str]) -> str:
+def _headline(a: str, b: str, word: str, words: Mapping[str, str], matrices: bool) -> str:
+    """`matrices`: whether any were tested."""
     if word == "identical":
         return f"{a} and {b} are identical in every byte compared."
     if word == "derived":
         return f"{a} and {b} share descent: all groups of matrices that could be tested match."
     if word == "norms_only":
+        if not matrices:
+            return f"{a} and {b} share norm gains; no matrices were tested, so nothing is known of the rest."
         return f"{a} and {b} share norm gains, and nothing else that could be tested: their matrices do not match."
     if word == "no_evidence":
         return f"No evidence that {a} and {b} share descent was found."
@@ -139,7 +159,8 @@ def _quantified(group: Mapping[str, Any]) -> str:
 
 
 def _where(group: Mapping[str, Any]) -> str:
-    return str(group["group"] if group["component"] == "text" else f"{group['component']} {group['group']}")
+    component, name = group["component"], str(group["group"])
+    return name if component in ("text", name) else f"{component} {name}"
 
 
 def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str]:
@@ -158,7 +179,9 @@ def _left_out(untested: Sequence[Mapping[str, Any]], a: str, b: str) -> list[str
 
 
 def _alternatives(word: str, searched: bool) -> str:
-    if word in ("derived", "identical", "partial"):
+    if word == "identical":
+        return "This does not tell which of the two came first."
+    if word in ("derived", "partial"):
         return (
             "This does not tell which of the two came first, and two trainings that started from one initialisation share "
             "weights in the same way."
@@ -170,6 +193,10 @@ def _alternatives(word: str, searched: bool) -> str:
         f"This is not proof of independence: {unseen}, or whose layers, experts or neurons were re-ordered, would not be "
         f"found by comparing parts of the same name in place."
     )
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def percent(fraction: float) -> str:
