@@ -142,9 +142,9 @@ def _searched(one: Record, matched: Sequence[Record]) -> str:
     found = f", and {mlps:,} match one of A in place" if mlps else ""
     layers = f"{one['layers']} {'layer' if one['layers'] == 1 else 'layers'}"
     return (
-        f"{b:,} {_mlps(matched)}{where} of B in {layers} ({one['parameters']:,} parameters) were held against {a:,} of A by their "
-        f"answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} for all together, rank p = "
-        f"{one['p']:.2g} among {one['draws']} relabelled copies{found}."
+        f"{b:,} {_mlps(matched)}{where} of B in {layers} ({one['parameters']:,} parameters) were held against {a:,} of A by "
+        f"their answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} for all together, rank p "
+        f"= {one['p']:.2g} among {one['draws']} relabelled copies{found}."
     )
 
 
