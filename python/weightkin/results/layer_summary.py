@@ -182,8 +182,12 @@ def _unmatched(entry: Mapping[str, Any], names: Sequence[str]) -> str:
             )
         if not one:
             reason += " With neurons and heads in another order none matches either."
-    caveat = "" if one else " This is not proof of independence: another residual basis would hide a match."
-    return f"{what}: {reason}{caveat}"
+    caveat = (
+        "Copies whose neurons and heads are in another order would not be found."
+        if one
+        else "This is not proof of independence: another residual basis would hide a match."
+    )
+    return f"{what}: {reason} {caveat}"
 
 
 def _above_all(group: Mapping[str, Any], draws: int) -> bool:
