@@ -133,7 +133,11 @@ def _sentence(component: str, entry: Mapping[str, Any], names: Sequence[str]) ->
     one = len(names) == 1
     if not matched.size:
         return f"{component}: {_unmatched(entry, names)}"
-    other = "another layer of it" if one else f"layers of {names[0]}, {MEANING[entry['arrangement']]}"
+    other = (
+        "another layer of it"
+        if one
+        else f"{'a layer' if len(matched) == 1 else 'layers'} of {names[0]}, {MEANING[entry['arrangement']]}"
+    )
     verb = "matches" if len(matched) == 1 else "match"
     start = f"{component}: {len(matched)} of {_layers(len(assignment))} of {names[-1]} {verb} {other}"
     least_z = min(entry["z"][layer] for layer in matched)
