@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     "--experts", cls=Option, group="Selection", is_flag=True,
     help="Routed experts too, by number: most of the bytes of a mixture.",
 )  # fmt: skip
-@with_options("output", "resume", "as_json", "null", "seed", "threads", "quiet", "verbose")
+@with_options("output", "resume", "as_json")
+@click.option(
+    "--null", cls=Option, group="Statistics", type=int, metavar="N",
+    help="Relabelled copies that the numbers are held against, at least 19  [default: 256]",
+)  # fmt: skip
+@with_options("seed", "threads", "quiet", "verbose")
 def command(
     a: str,
     b: str | None,

@@ -1,4 +1,4 @@
-"""What `layers` prints: the map in runs, what each group of roles says of it, and all scores as a strip per layer of B."""
+"""What `layers` prints: the map in runs, what each group of roles says of it, and all scores as a strip per layer."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def show_layer_maps(console: Console, results: Results, verbose: bool) -> None:
         console.print(
             Text.assemble((f"{safe(component)}: ", "bold cyan"), (word, f"bold {style}" if not one else "bold"))
         )
-        _show_runs(console, entry, one)
-        _show_groups(console, entry["groups"])
+        _show_runs(console, entry, one, summary["options"]["null"])
+        _show_groups(console, entry["groups"], one)
         if one:
             _show_baselines(console, results, component)
         deciding = "all" if entry["in_place"] else "unordered"
         for group in (deciding, *(group["group"] for group in entry["groups"] if verbose)):
-            _show_matrix(console, results, component, group, entry)
+            _show_matrix(console, results, component, group, entry, one)
     left_out = summary["layers"]["experts_left_out"]
     if left_out:
         console.print()
@@ -72,7 +72,7 @@ def _span(first: int, length: int) -> str:
     return str(first) if length == 1 else f"{first}-{first + length - 1}"
 
 
-def _show_runs(console: Console, entry: Mapping[str, Any], one: bool) -> None:
+def _show_runs(console: Console, entry: Mapping[str, Any], one: bool, asked: int) -> None:
     copy = "A, again" if one else "A"
     found = table(
         ["layers of A" if one else "layers of B", f"layers of {copy}"], ["z", "margin", "neighbours", "Pearson"]
@@ -93,6 +93,11 @@ def _show_runs(console: Console, entry: Mapping[str, Any], one: bool) -> None:
         "layers before and after it. Of a run, the least of its layers; where nothing matches, the largest."
     )
     console.print(Text(lines, "dim"))
+    if entry["draws"] < asked:
+        width = entry["draws"] + 1
+        console.print(
+            Text(f"{entry['draws']} copies, not {asked}: a width of {width} channels has no more rotations.", "dim")
+        )
 
 
 def _extreme(values: Sequence[float | None], rows: range, least: bool) -> str:
@@ -100,10 +105,10 @@ def _extreme(values: Sequence[float | None], rows: range, least: bool) -> str:
     return f"{min(held) if least else max(held):.1f}" if held else UNDEFINED
 
 
-def _show_groups(console: Console, groups: Sequence[Mapping[str, Any]]) -> None:
+def _show_groups(console: Console, groups: Sequence[Mapping[str, Any]], one: bool) -> None:
     console.print()
     found = table(["group"], ["params", "z", "p"])
-    found.add_column("B <- A", overflow="fold")
+    found.add_column("layer <- layer" if one else "B <- A", overflow="fold")
     for group in groups:
         z = UNDEFINED if group["z"] is None else f"{group['z']:.1f}"
         said = Text(UNDEFINED, "dim") if group["z"] is None else Text(compact(group["runs"]))
@@ -131,7 +136,9 @@ def _show_baselines(console: Console, results: Results, component: str) -> None:
     console.print(found)
 
 
-def _show_matrix(console: Console, results: Results, component: str, group: str, entry: Mapping[str, Any]) -> None:
+def _show_matrix(
+    console: Console, results: Results, component: str, group: str, entry: Mapping[str, Any], one: bool
+) -> None:
     layers = results["layers"]
     chosen = layers.filter(pc.and_(pc.equal(layers["component"], component), pc.equal(layers["group"], group)))
     scores = np.full((entry["layers_a"], entry["layers_b"]), np.nan)
@@ -140,7 +147,8 @@ def _show_matrix(console: Console, results: Results, component: str, group: str,
     step = max(-(-entry["layers_b"] // MOST_ROWS), -(-entry["layers_a"] // max(console.width - LABEL, 10)))
     top = max(float(np.nanmax(scores, initial=0.0)), CLEAR)
     per_mark = f", {step} layers per mark" if step > 1 else ""
-    legend = f"a line per layer of B, a mark per layer of A{per_mark}; .: below {CLEAR:.0f} deviations of the null"
+    sides = "a line per layer, a mark per layer" if one else "a line per layer of B, a mark per layer of A"
+    legend = f"{sides}{per_mark}; .: below {CLEAR:.0f} deviations of the null"
     if top > CLEAR:
         legend += f"; {marks(console)}: up to {top:.0f}"
     console.print()
