@@ -159,10 +159,10 @@ def _limits(a: str, b: str, mlps: str, how: tuple[str, str], entry: Mapping[str,
     for (component, reason), layers in reasons.items():
         where = "" if component == "text" else f"{component} "
         sentences.append(f"Not tested: {where}{layers_text(layers)} of {b} ({reason}).")
-    by, layers = how
+    by, paired = how
     tried = (
         f"each layer of {b} was held against all of {a}"
-        if layers == "all-pairs"
+        if paired == "all-pairs"
         else "only the layers listed were paired"
     )
     sentences.append(f"{mlps[0].upper()}{mlps[1:]} were matched by {_BY[by]}; {tried}.")
@@ -173,7 +173,7 @@ def _limits(a: str, b: str, mlps: str, how: tuple[str, str], entry: Mapping[str,
             "This does not tell which model came first, nor exclude two trainings from one initialisation."
         )
     else:
-        elsewhere = "" if layers == "all-pairs" else "in other layers (--layers all-pairs) or "
+        elsewhere = "" if paired == "all-pairs" else "in other layers (--layers all-pairs) or "
         sentences.append(
             f"This is not proof of independence: {mlps} {elsewhere}behind a rotated residual stream would not be found."
         )
