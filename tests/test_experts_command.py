@@ -88,6 +88,13 @@ def test_export_can_be_read_back(state: State, folders: tuple[Path, Path], tmp_p
         weightkin.experts(*folders, export=file)
 
 
+def test_an_export_that_cannot_be_written_is_refused_first(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="there is no folder"):
+        weightkin.experts(*folders, export=tmp_path / "none" / "e.json", progress=lambda *_: pytest.fail("searched"))
+    weightkin.experts(*folders, output=tmp_path / "out", export=tmp_path / "out" / "e.json", neurons="none")
+    assert (tmp_path / "out" / "e.json").exists()
+
+
 @pytest.mark.parametrize("call", [0, 1, 9, 30])
 def test_resumed_runs_are_the_same(folders: tuple[Path, Path], results: Results, call: int, tmp_path: Path) -> None:
     output = tmp_path / "out"
@@ -122,6 +129,7 @@ def test_all_pairs_of_strangers_stay_in_place(tmp_path: Path) -> None:
     ]
     statement = found.summary["experts"]["statement"]
     assert "No MLP of b matches one of a" in statement and "not proof of independence" in statement
+    assert "each layer of b was held against all of a" in statement and "other layers" not in statement
 
 
 def test_layers_without_counterpart_are_named(tmp_path: Path) -> None:
@@ -138,6 +146,25 @@ def test_layers_without_counterpart_are_named(tmp_path: Path) -> None:
     assert found["parameters_tested"] / found["parameters"] == pytest.approx(2 / 3)
 
 
+def test_a_dense_model_before_its_upcycled_copy(tmp_path: Path) -> None:
+    """Its MLPs match all the copies alike, and none of A was pruned."""
+    parent = dense(0)
+    a = write(tmp_path / "a", upcycled(parent, 4, 0.1), "mixtral")
+    found = weightkin.experts(a, write(tmp_path / "b", parent, "llama")).summary["experts"]
+    assert {layer["pattern"] for layer in found["layers"]} == {"several alike"}
+    assert "the reverse of upcycling: layers 0-2" in found["statement"] and "3 of 3 MLPs of b" in found["statement"]
+    single = {name: x for name, x in parent.items() if ".layers.0." in name or "layers" not in name}
+    found = weightkin.experts(a, write(tmp_path / "one", single, "llama")).summary["experts"]
+    assert "in the one layer compared" in found["statement"]
+
+
+def test_what_other_ways_of_matching_miss_is_said(folders: tuple[Path, Path]) -> None:
+    weights = weightkin.experts(*folders, by="weights", layers="all-pairs").summary
+    assert "neurons stand in another order" in weights["experts"]["statement"]
+    router = weightkin.experts(*folders, by="router").summary
+    assert "under a new router" in router["experts"]["statement"] and router["throughput"]["bytes"] > 0
+
+
 def test_rotated_residual_streams_are_not_found(state: State, tmp_path: Path) -> None:
     """A relabelled copy of A itself is a draw of the null, and the statement says that such copies escape."""
     copy = moved(state, np.random.default_rng(0).permutation(64))
@@ -152,6 +179,7 @@ def test_command(folders: tuple[Path, Path], columns: str, shown: str) -> None:
     assert all(len(line) <= int(columns) for line in done.stdout.splitlines())
     for text in ("permuted", "9/9", "rank p = 0.016", "Expert of A for each expert of B", shown):
         assert text in done.stdout
+    assert ("Too narrow for: rank p, router z" in done.stdout) == (columns == "80")
     assert "not stored: add -o DIR" in done.stderr
 
 

@@ -31,7 +31,13 @@ from weightkin.correspondence.reordering import reorder
 from weightkin.schema import Model, resolve
 
 Array = np.ndarray[Any, Any]
-NOTHING = Alignment()
+SWAPPED = Alignment({"text": {0: 1, 1: 0}})
+"""Of a model of `two_layers` with itself."""
+
+
+def two_layers(size: int = 3) -> list[dict[str, Array]]:
+    """A shard for each layer."""
+    return [{f"model.layers.{at}.input_layernorm.weight": np.full(size, 1.0 + at, np.float32)} for at in (0, 1)]
 
 
 def written(folder: Path, alignment: Alignment) -> Path:
@@ -227,13 +233,28 @@ def test_layers_change_places_only_one_to_one_and_with_their_like(tmp_path: Path
     save_file(swapped, b / "model.safetensors", metadata={"format": "pt"})
     found = align(a, b, tmp_path / "copy", alignment=written(tmp_path, layered({0: 2, 1: 1, 2: 0})))
     assert same_bytes(a, tmp_path / "copy") and found.moved["layers"] == 2 and found.notes == []
-    for number, orders in enumerate(({0: 2, 1: 1, 2: 2}, {0: 0, 1: 1})):
-        found = align(a, b, tmp_path / str(number), alignment=written(tmp_path, layered(orders)))
-        assert found.notes == ["text: layers stay in place: their map to those of A is not one to one"]
-        assert same_bytes(b, tmp_path / str(number))
+    for orders in ({0: 2, 1: 1, 2: 2}, {0: 0, 1: 1}):
+        check_refused(
+            a, b, layered(orders), tmp_path, "text: layers stay in place: their map to those of A is not one to one"
+        )
     moe = family_folder("deepseek_v3")
-    found = align(moe, moe, tmp_path / "moe", alignment=written(tmp_path, layered({0: 1, 1: 0, 2: 2})))
-    assert found.moved["layers"] == 0 and "do not have the shapes" in found.notes[0]
+    check_refused(moe, moe, layered({0: 1, 1: 0, 2: 2}), tmp_path, "do not have the shapes")
+
+
+def test_layers_of_a_pruned_model_stay(tmp_path: Path) -> None:
+    one, two, three = (
+        {f"model.layers.{at}.input_layernorm.weight": np.full(3, 1.0 + at, np.float32)} for at in range(3)
+    )
+    a, b = write_checkpoint(tmp_path / "a", [one, two, three]), write_checkpoint(tmp_path / "b", [one, two])
+    check_refused(a, b, layered({0: 0, 1: 2}), tmp_path, "some match layers whose numbers B does not have")
+
+
+def check_refused(a: Path, b: Path, alignment: Alignment, folder: Path, note: str) -> None:
+    """Nothing moves, so nothing is written."""
+    with pytest.raises(ResultsError, match=f"a copy would be {b.name} itself") as refused:
+        align(a, b, folder / "nothing", alignment=written(folder, alignment))
+    assert note in str(refused.value.hint)
+    assert not [path for path in folder.iterdir() if "nothing" in path.name]
 
 
 def edited(source: Path, folder: Path, change: Callable[[dict[str, torch.Tensor]], None], **config: Any) -> Path:
@@ -286,8 +307,11 @@ def test_experts_stay_in_their_group_of_the_router(tmp_path: Path) -> None:
         mlps = {
             Mlp("text", 1, "expert", at): MlpMatch(Mlp("text", 1, "expert", to), None) for at, to in enumerate(order)
         }
-        found = align(b, b, tmp_path / f"{crosses}", alignment=written(tmp_path, Alignment({}, mlps)))
-        assert bool(found.notes) == crosses and bool(found.moved["experts"]) != crosses
+        if crosses:
+            check_refused(b, b, Alignment({}, mlps), tmp_path, "some match one in another group of the router")
+        else:
+            found = align(b, b, tmp_path / "copy", alignment=written(tmp_path, Alignment({}, mlps)))
+            assert found.notes == [] and found.moved["experts"]
 
 
 def test_matches_elsewhere_and_several_of_one(tmp_path: Path) -> None:
@@ -295,11 +319,11 @@ def test_matches_elsewhere_and_several_of_one(tmp_path: Path) -> None:
     first = Mlp("text", 1, "expert", 0)
     doubled = {first._replace(expert=at): MlpMatch(first._replace(expert=2), None) for at in (0, 1)}
     elsewhere = {first: MlpMatch(first._replace(layer=2, expert=3), None)}
-    found = align(b, b, tmp_path / "1", alignment=written(tmp_path, Alignment({}, doubled)))
-    assert found.notes[-1] == "text layer 1: experts stay in place: several match the same one of A"
-    found = align(b, b, tmp_path / "2", alignment=written(tmp_path, Alignment({}, elsewhere)))
-    assert found.notes == [f"text layer 1: {EXPERTS} of {EXPERTS} experts match none of the same layer of A"]
-    assert same_bytes(b, tmp_path / "1") and same_bytes(b, tmp_path / "2")
+    several = "text layer 1: experts stay in place: several match the same one of A"
+    check_refused(b, b, Alignment({}, doubled), tmp_path, several)
+    none = f"text layer 1: {EXPERTS} of {EXPERTS} experts match none of A's experts in the same layer"
+    check_refused(b, b, Alignment({}, elsewhere), tmp_path, none)
+    check_refused(b, b, Alignment(), tmp_path, "all that matches is in place already")
 
 
 def test_an_alignment_of_other_models_is_refused(tmp_path: Path) -> None:
@@ -318,39 +342,38 @@ def test_an_alignment_of_other_models_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_files_come_along(tmp_path: Path) -> None:
-    b = write_checkpoint(tmp_path / "b", {"model.norm.weight": np.ones(3, np.float32)})
+    b = write_checkpoint(tmp_path / "b", two_layers()[0] | two_layers()[1])
     (b / "tokenizer").mkdir()
     for name in ("tokenizer/vocab.txt", "README.md", "pytorch_model.bin", "other.safetensors", ".hidden"):
         (b / name).write_text(name)
     (tmp_path / "secret").write_text("not ours")
     (b / "link").symlink_to(tmp_path / "secret")
-    found = align(b, b, tmp_path / "copy", alignment=written(tmp_path, NOTHING))
+    found = align(b, b, tmp_path / "copy", alignment=written(tmp_path, SWAPPED))
     copied = sorted(
         str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*") if path.is_file()
     )
     assert copied == ["README.md", "config.json", "model.safetensors", "tokenizer/vocab.txt"]
     assert [line.split(":")[0] for line in found.left_out] == ["link", "other.safetensors", "pytorch_model.bin"]
-    one = align(b, b / "model.safetensors", tmp_path / "one", alignment=written(tmp_path, NOTHING))
+    one = align(b, b / "model.safetensors", tmp_path / "one", alignment=written(tmp_path, SWAPPED))
     assert sorted(path.name for path in one.folder.iterdir()) == ["config.json", "model.safetensors"]
 
 
 def test_from_a_hub_cache(tmp_path: Path) -> None:
-    parts = [{"model.norm.weight": np.ones(3, np.float32)}, {"lm_head.weight": np.ones((4, 3), np.float32)}]
-    snapshot = to_hub_cache(write_checkpoint(tmp_path / "x", parts), tmp_path / "hub")
-    found = align(snapshot, snapshot.parent.parent, tmp_path / "copy", alignment=written(tmp_path, NOTHING))
-    assert same_bytes(snapshot, found.folder) and found.left_out == []
+    snapshot = to_hub_cache(write_checkpoint(tmp_path / "x", two_layers()), tmp_path / "hub")
+    found = align(snapshot, snapshot.parent.parent, tmp_path / "copy", alignment=written(tmp_path, SWAPPED))
+    assert not same_bytes(snapshot, found.folder) and found.left_out == []
     assert not any(path.is_symlink() for path in found.folder.iterdir())
     assert {path.name for path in found.folder.iterdir()} == {path.name for path in snapshot.iterdir()}
 
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:
-    b = write_checkpoint(tmp_path / "b", {"model.norm.weight": np.ones(3, np.float32)})
+    b = write_checkpoint(tmp_path / "b", two_layers()[0] | two_layers()[1])
     (tmp_path / "link").symlink_to(b)
     (tmp_path / ".taken.partial").mkdir()
     cases = {"b": "exists", "b/copy": "lies inside", "link/copy": "lies inside", "taken": "partial: exists"}
     for output, text in cases.items():
         with pytest.raises(ResultsError, match=text):
-            align(b, b, tmp_path / output, alignment=written(tmp_path, NOTHING))
+            align(b, b, tmp_path / output, alignment=written(tmp_path, SWAPPED))
     assert sorted(path.name for path in b.iterdir()) == ["config.json", "model.safetensors"]
 
 
@@ -371,8 +394,8 @@ except weightkin.ResultsError as error:
 
 def test_nothing_half_made_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an interrupt, where the disk is full, and where a shard changes while it is read."""
-    b = write_checkpoint(tmp_path / "b", {"model.norm.weight": np.ones(300, np.float32)})
-    shard, stored = b / "model.safetensors", written(tmp_path, NOTHING)
+    b = write_checkpoint(tmp_path / "b", two_layers(300)[0] | two_layers(300)[1])
+    shard, stored = b / "model.safetensors", written(tmp_path, SWAPPED)
 
     def stop(*_: object) -> None:
         raise Stop("asked to")
@@ -440,10 +463,11 @@ def test_search_align_and_compare(base: Path, tmp_path: Path) -> None:
 
 def test_nothing_of_another_model_is_moved(base: Path, tmp_path: Path) -> None:
     other = save(fresh_small(1), tmp_path / "other")
-    found = align(base, other, tmp_path / "copy", seed=1, threads=2)
-    assert not any(found.moved.values()) and same_bytes(other, tmp_path / "copy")
-    assert [line for line in found.notes if "attention heads match none of A clearly" in line]
-    assert [line for line in found.notes if "8 of 8 MLPs match none of the same layer of A clearly" in line]
+    done = weightkin("align", base, other, "-o", tmp_path / "copy", "--seed", "1", "-q", code=1)
+    assert "weightkin: nothing of other can be moved to where it stands in base" in done.stderr
+    assert "attention heads match none of A clearly" in done.stderr
+    assert "8 of 8 MLPs match none of the same layer of A clearly" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 @pytest.mark.parametrize(("name", "changed"), [("permuted", ()), ("shuffled", ("up_proj", "down_proj"))])

@@ -54,8 +54,8 @@ def experts(
             raise PlanError(f"{name}={value!r} is none of {', '.join(known)}")
     if threads is not None and threads < 1:
         raise PlanError(f"{threads} threads given: at least 1 is needed")
-    if export is not None and Path(export).exists():
-        raise ResultsError(f"{export}: already exists", "give another name, or remove it")
+    if export is not None:
+        _check_export(Path(export), output)
     models = open_models([a, b])
     sides = Side(models[0]), Side(models[1])
     for side in sides:
@@ -70,6 +70,15 @@ def experts(
     if export is not None:
         write_alignment(results, Path(export))
     return results
+
+
+def _check_export(path: Path, output: str | Path | None) -> None:
+    """Raises `ResultsError` if `path` cannot become a file once the search, which may take hours, is over."""
+    if path.exists():
+        raise ResultsError(f"{path}: already exists", "give another name, or remove it")
+    made = output is not None and path.parent.resolve() == Path(output).resolve()
+    if not path.parent.is_dir() and not made:
+        raise ResultsError(f"{path}: there is no folder {path.parent}", "make it first, or give another")
 
 
 class _Run:
@@ -126,7 +135,7 @@ class _Run:
         if not pairs:
             names = " and ".join(side.model.checkpoint.name for side in (self.a, self.b))
             reasons = [reason for _, _, reason in untested]
-            raise PlanError(f"{names}: no experts or other MLPs can be matched: {max(reasons, key=reasons.count)}")
+            raise PlanError(f"{names}: no MLPs can be matched: {max(reasons, key=reasons.count)}")
         return Choice(pairs, untested)
 
     def collect(self, journal: Journal, write: Write) -> dict[str, Any]:
@@ -144,7 +153,7 @@ class _Run:
         models = [self.a.model, self.b.model]
         names = [model.checkpoint.name for model in models]
         parameters = sum(one.parameters for layer in self.b.layers.values() for one in layer.mlps)
-        entry = summarise(names, self.by, found, choice.untested, parameters)
+        entry = summarise(names, self.by, self.layers, found, choice.untested, parameters)
         return {"models": describe_models(models), "experts": entry}
 
     def _on_bytes(self, count: int) -> None:

@@ -13,6 +13,7 @@ from .comparison import open_models, usable_cores
 from .correspondence.alignment import read_alignment
 from .correspondence.reordering import Note, reorder
 from .correspondence.search import Found, find_alignment
+from .errors import ResultsError
 from .results.verdict import layers_text
 from .statistics.null import DRAWS
 
@@ -51,7 +52,7 @@ def align(
     Expert i of the copy is the expert of B that matches expert i of A, with its router row; neurons, attention heads and
     layers likewise. What matches nothing takes the places that are left, in its order. `alignment`: a JSON file that says
     what matches what; without it both models are searched, and only clear matches count. Names, dtypes, shards and every
-    other file are those of B. Either the whole folder appears or nothing.
+    other file are those of B. Either the whole folder appears or nothing, which is also so if nothing would move.
 
     Raises `CheckpointError`, `PlanError`, `AlignmentError` and `ResultsError`.
     """
@@ -63,12 +64,20 @@ def align(
     else:
         threads = threads or usable_cores()
         found = find_alignment(model_a, model_b, seed=seed, threads=threads, draws=DRAWS, progress=progress)
-        chosen, notes = found.alignment, [*found.notes, *_lines(_not_found(found))]
+        chosen = found.alignment
+        notes += [*found.notes, *_lines(_not_found(found))]
     reordering = reorder(model_a, model_b, chosen)
+    notes += _lines(reordering.notes)
+    if not reordering.moves:
+        one, other = model_a.checkpoint.name, model_b.checkpoint.name
+        raise ResultsError(
+            f"nothing of {other} can be moved to where it stands in {one}: a copy would be {other} itself",
+            "; ".join(notes) or "all that matches is in place already",
+        )
     with appearing(target) as partial:
         left_out = copy_other_files(model_b.checkpoint, partial)
         copy_shards(model_b.checkpoint, reordering.moves, partial, lambda done, total: progress("writing", done, total))
-    return Aligned(target, reordering.moved, [*notes, *_lines(reordering.notes)], left_out)
+    return Aligned(target, reordering.moved, notes, left_out)
 
 
 def _not_found(found: Found) -> Iterator[Note]:

@@ -36,6 +36,8 @@ class Side:
             return layer, probe(self.weights, layer, orbit, seed, threads, on_bytes)
         routed = MlpLayer(*place, layer.mlps[: layer.routed], layer.router, layer.activation)
         if by == "router":
+            assert layer.router is not None
+            on_bytes(layer.router.nbytes)
             return routed, router_rows(self.weights, layer, orbit)
         fewest = min((mlp.neurons for mlp in routed.mlps), default=0)
         # The same for both models, as long as their experts are of one width.

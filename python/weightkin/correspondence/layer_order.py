@@ -89,7 +89,7 @@ def order_experts(
             matches[expert] = match.expert
     matched = matches[matches >= 0]
     if len(matched) < len(experts):
-        note("experts match none of the same layer of A", (len(experts) - len(matched), len(experts)))
+        note("experts match none of A's experts in the same layer", (len(experts) - len(matched), len(experts)))
     order = places(matches)
     if is_identity(order):
         return None

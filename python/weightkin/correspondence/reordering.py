@@ -91,7 +91,13 @@ def _layer_sources(
     numbers = [layer for name, layer in layers if name == component]
     found = {alignment.layer_of(component, layer): layer for layer in numbers}
     if found.keys() != set(numbers):
-        notes.append(Note(component, None, "layers stay in place: their map to those of A is not one to one"))
+        elsewhere = None not in found and len(found) == len(numbers)
+        reason = (
+            "some match layers whose numbers B does not have"
+            if elsewhere
+            else "their map to those of A is not one to one"
+        )
+        notes.append(Note(component, None, f"layers stay in place: {reason}"))
         return {}
     sources = {(component, to): (component, layer) for to, layer in found.items() if to is not None}
     for place, source in sources.items():

@@ -13,6 +13,7 @@ from ..correspondence.layer_choice import LayerPair
 from ..correspondence.layer_match import LayerMatch
 from ..correspondence.mlps import PARTS
 from ..statistics.null import rank_p, z_score
+from ..statistics.verdict import PEARSON, Z_EXPERT
 
 MEASURED = (*PARTS, "all")
 
@@ -133,6 +134,9 @@ def pattern(match: LayerMatch) -> str:
     if not len(columns):
         return "none" if not len(match.matched) else "shared expert only"
     parents = match.assignment[columns]
+    if count == 1 and match.a[parents[0]].mlp[2:] != match.b[0].mlp[2:]:
+        least = max(match.best[1:].max(), Z_EXPERT * match.deviation[0], PEARSON)
+        return "several alike" if (match.scores[:, 0] > least).sum() > 1 else "one of several"
     children = np.bincount(parents)
     words = []
     if children.max() > max(1, len(columns) // 2) or (len(match.a) == 1 and len(columns) > 1):

@@ -17,11 +17,13 @@ Row = Mapping[str, Any]
 def summarise(
     names: Sequence[str],
     by: str,
+    layers: str,
     found: Sequence[Mapping[str, Any]],
     untested: Sequence[tuple[str, int, str]],
     parameters: int,
 ) -> dict[str, Any]:
-    """The entry "experts". `found`: unpacked records of layer pairs; `parameters`: of all of B's gated MLPs."""
+    """The entry "experts". `by`, `layers`: as asked for; `found`: unpacked records of layer pairs; `parameters`: of all of
+    B's gated MLPs."""
     rows = [record["layers"][0] for record in found]
     components = [_component(name, rows) for name in dict.fromkeys(row["component"] for row in rows)]
     tested = sum(row["parameters"] for row in rows)
@@ -36,7 +38,7 @@ def summarise(
     first = components[0] if components else {}
     entry |= {name: first.get(name) for name in ("z", "p", "draws")}
     matched = [record for record in found if record["layers"][0]["matched_mlps"]]
-    entry["statement"] = _statement(names, by, entry, [record["layers"][0] for record in matched])
+    entry["statement"] = _statement(names, (by, layers), entry, rows, [record["layers"][0] for record in matched])
     return entry
 
 
@@ -63,7 +65,9 @@ def _component(name: str, rows: Sequence[Row]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _statement(names: Sequence[str], by: str, entry: Mapping[str, Any], matched: Sequence[Row]) -> str:
+def _statement(
+    names: Sequence[str], how: tuple[str, str], entry: Mapping[str, Any], rows: Sequence[Row], matched: Sequence[Row]
+) -> str:
     a, b = names
     sentences = []
     for component in entry["components"]:
@@ -73,38 +77,47 @@ def _statement(names: Sequence[str], by: str, entry: Mapping[str, Any], matched:
         sentences.append(f"No MLP of {b} could be tested.")
     if matched and any(row["neuron_z"] is not None for row in matched):
         sentences.append(_neurons(matched))
-    sentences += _limits(a, b, by, entry, bool(matched))
+    mlps = "experts" if any(row["experts_a"] or row["experts_b"] for row in rows) else "MLPs"
+    sentences += _limits(a, b, mlps, how, entry, bool(matched))
     return " ".join(sentences)
 
 
 def _found(a: str, b: str, component: Row, rows: Sequence[Row]) -> list[str]:
     mlps = "experts and other MLPs" if component["experts"] else "MLPs"
+    if component["experts"] == component["mlps"]:
+        mlps = "experts"
     where = "" if component["component"] == "text" else f" in the {component['component']} part"
     mean = np.average([row["matched"] for row in rows], weights=[row["matched_mlps"] for row in rows])
     backgrounds = [row["background"] for row in rows if row["background"] is not None]
     others = f", {np.mean(backgrounds):.3f} for other pairs" if backgrounds else ""
+    layers = f"{len(rows)} of {component['layers']} layers" if component["layers"] > 1 else "the one layer compared"
     first = (
         f"{component['mlps_matched']:,} of {component['mlps']:,} {mlps} of {b} match one of {a}{where}, in "
-        f"{len(rows)} of {component['layers']} layers (mean correlation {mean:.3f}{others}; z = "
+        f"{layers} (mean correlation {mean:.3f}{others}; z = "
         f"{component['z']:.0f} over all layers, above all {component['draws']} relabelled copies)."
     )
     if component["p"] > 1.5 / (component["draws"] + 1):
         first = first.replace(", above all", f", p = {component['p']:.2g} among")
     patterns: dict[str, list[int]] = {}
     for row in rows:
-        patterns.setdefault(row["pattern"], []).append(row["layer_b"])
+        if row["mlps_b"] > 1 or row["pattern"] != "in place":  # the only MLP of its layer has no number there
+            patterns.setdefault(row["pattern"], []).append(row["layer_b"])
     moved = [row["layer_b"] for row in rows if row["layer_a"] != row["layer_b"]]
     if moved:
         first += (
             f" There, {layers_text(moved)} of {b} {'match' if len(moved) > 1 else 'matches'} layers of other numbers."
         )
+    elif not component["experts"] and not patterns:
+        first += " Each matches that of its own layer number."
     return [first, *(f"{_WORDS[key.split(', ')[0]]}{_more(key)}: {layers_text(at)}." for key, at in patterns.items())]
 
 
 _WORDS = {
-    "in place": "Each matches the one of its own number",
+    "in place": "Within its layer, each has the number of the one that it matches",
     "permuted": "They stand in another order",
     "upcycled": "Many match one and the same MLP, as upcycling makes them",
+    "one of several": "Their only MLP matches one of several of the other model's",
+    "several alike": "Their only MLP matches several experts of the other model alike, the reverse of upcycling",
     "shared expert only": "Only the shared expert matches",
 }
 
@@ -119,7 +132,7 @@ def _neurons(rows: Sequence[Row]) -> str:
     pearson = np.mean([row["neuron_pearson"] for row in searched])
     z = min(row["neuron_z"] for row in searched if row["neuron_z"] is not None)
     place = np.mean([row["neurons_in_place"] for row in searched])
-    order = "all in place" if place == 1 else f"{percent(float(place))} of them in place"
+    order = "all neurons are in place" if place == 1 else f"{percent(float(place))} of the neurons are in place"
     return (
         f"Inside matched pairs, neurons matched by gate have correlations of {pearson:.3f} in up and down, which took no part "
         f"in matching them (z from {z:.0f} per layer); {order}."
@@ -134,10 +147,11 @@ def _nothing(a: str, b: str, component: Row) -> str:
     strong = component["z"] >= Z_MATRIX and component["p"] <= 1.5 / (component["draws"] + 1)
     if strong and component["draws"] >= FEWEST_DRAWS:
         return f"No single {where}MLP of {b} stands out, but together they resemble those of {a} ({pooled})."
-    return f"No {where}MLP of {b} matches one of {a} in the {component['layers']} layers compared ({pooled})."
+    layers = f"{component['layers']} layers" if component["layers"] > 1 else "one layer"
+    return f"No {where}MLP of {b} matches one of {a} in the {layers} compared ({pooled})."
 
 
-def _limits(a: str, b: str, by: str, entry: Mapping[str, Any], found: bool) -> list[str]:
+def _limits(a: str, b: str, mlps: str, how: tuple[str, str], entry: Mapping[str, Any], found: bool) -> list[str]:
     sentences = []
     reasons: dict[tuple[str, str], list[int]] = {}
     for one in entry["untested"]:
@@ -145,19 +159,36 @@ def _limits(a: str, b: str, by: str, entry: Mapping[str, Any], found: bool) -> l
     for (component, reason), layers in reasons.items():
         where = "" if component == "text" else f"{component} "
         sentences.append(f"Not tested: {where}{layers_text(layers)} of {b} ({reason}).")
-    how = {
-        "probe": "their answers to random inputs",
-        "router": "their router rows",
-        "weights": "weights of the same place",
-    }
-    sentences.append(f"Experts were matched by {how[by]}; only the layers listed were paired.")
+    by, paired = how
+    tried = (
+        f"each layer of {b} was held against all of {a}"
+        if paired == "all-pairs"
+        else "only the layers listed were paired"
+    )
+    sentences.append(f"{mlps[0].upper()}{mlps[1:]} were matched by {_BY[by]}; {tried}.")
+    if by in _UNSEEN:
+        sentences.append(_UNSEEN[by])
     if found:
         sentences.append(
             "This does not tell which model came first, nor exclude two trainings from one initialisation."
         )
     else:
+        elsewhere = "" if paired == "all-pairs" else "in other layers (--layers all-pairs) or "
         sentences.append(
-            "This is not proof of independence: experts in other layers (--layers all-pairs) or behind a rotated residual "
-            "stream would not be found."
+            f"This is not proof of independence: {mlps} {elsewhere}behind a rotated residual stream would not be found."
         )
     return sentences
+
+
+_BY = {
+    "probe": "their answers to random inputs",
+    "router": "their router rows",
+    "weights": "weights of the same place",
+}
+
+_UNSEEN = {
+    "router": "Router rows do not show experts under a new router, nor shared experts and dense MLPs; --by probe finds them.",
+    "weights": "Weights of the same place do not show experts whose neurons stand in another order, nor shared experts and "
+    "dense MLPs; --by probe finds them.",
+}
+"""What a way of matching other than the default misses."""

@@ -47,7 +47,8 @@ def command(
 ) -> None:
     """Write a copy of B whose layers, experts, neurons and heads stand in the order of A.
 
-    The copy is a folder like B. `weightkin compare A DIR` then compares what corresponds, tensor by tensor.
+    The copy is a folder like B. `weightkin compare A DIR` then compares what corresponds, tensor by tensor. Where nothing
+    would move there is no copy, and the exit status is 1.
     """
     from ...realign import align
 

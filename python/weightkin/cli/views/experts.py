@@ -17,7 +17,7 @@ from .tables import bar, correlation, table, wanted_width
 Row = Mapping[str, Any]
 
 NARROW = ("matched", "score", "others", "z", "neurons", "Pearson")
-ROOMY = (*NARROW, "rank p", "router z", "neuron z", "in place")
+ROOMY = (*NARROW, "rank p", "router z", "neuron z", "experts in place")
 """Columns, where there is room for them."""
 
 
@@ -32,7 +32,11 @@ def show_experts(console: Console, results: Results, verbose: bool) -> None:
     console.print()
     rows = results["layers"].to_pylist()
     wide = _table(rows, ROOMY)
-    console.print(wide if wanted_width(console, wide) <= console.width else _table(rows, NARROW))
+    if wanted_width(console, wide) <= console.width:
+        console.print(wide)
+    else:
+        console.print(_table(rows, NARROW))
+        console.print(Text(f"Too narrow for: {', '.join(ROOMY[len(NARROW) :])}.", "dim"))
     if verbose:
         _show_assignments(console, found["layers"])
     console.print()
@@ -64,8 +68,8 @@ def _cell(row: Row, name: str) -> Text:
         return correlation(row[key] if row["matched_mlps"] or name != "Pearson" else None)
     if name == "rank p":
         return Text(probability(row["p"], False))
-    if name == "in place":
-        known = row["matched_mlps"] and row["identity_fraction"] is not None
+    if name == "experts in place":
+        known = row["matched_mlps"] and row["experts_a"] and row["identity_fraction"] is not None
         return Text(f"{row['identity_fraction']:.0%}" if known else UNDEFINED)
     value = row[{"z": "z", "router z": "router_z", "neuron z": "neuron_z"}[name]]
     return Text(UNDEFINED if value is None else f"{value:.1f}")
@@ -83,7 +87,8 @@ def _show_assignments(console: Console, layers: Sequence[Row]) -> None:
 
 
 def _show_pooled(console: Console, component: Row) -> None:
-    line = Text.assemble((f"All {component['layers']} layers", "bold"), f" ({component['component']}): ")
+    layers = f"All {component['layers']} layers" if component["layers"] > 1 else "One layer"
+    line = Text.assemble((layers, "bold"), f" ({component['component']}): ")
     line.append(f"{component['mlps_matched']:,} of {component['mlps']:,} MLPs match, z = {_z(component['z'])}, ")
     line.append(f"rank p = {probability(component['p'], False)} among {component['draws']} relabelled copies")
     console.print(line)
