@@ -192,6 +192,7 @@ def test_dry_run_reads_no_weights(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     shown = invoke("plan", a, b).stdout
     assert "storage at 14 GB/s" in shown and "18,963 units" in shown
+    assert "`compare` searches" in shown and "searches" not in invoke("plan", a, b, a).stdout
 
 
 @pytest.mark.parametrize(
