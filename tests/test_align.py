@@ -195,7 +195,7 @@ def test_on_the_command_line(pair: Pair, tmp_path: Path) -> None:
     assert f"experts of {LAYERS} layers, neurons of {LAYERS * EXPERTS} experts" in shown.output
     assert "Alignment: in place  (not asked for)" in run(*folders, "--align", "none").output
     missing = run(*folders, "--align", tmp_path / "none.json")
-    assert missing.exit_code == 1 and "cannot be read" in missing.output
+    assert missing.exit_code == 1 and "neither auto, none nor a file" in missing.output
     file = tmp_path / "alignment.json"
     file.write_text(json.dumps(to_json(truth)))
     given = json.loads(run(*folders, "--align", file, "--json").stdout)

@@ -111,6 +111,26 @@ def test_results_are_stored_once_and_resumed(pair: tuple[str, str], tmp_path: Pa
     assert other.exit_code == 1 and "another comparison" in other.stderr
 
 
+def test_what_says_less_than_it_seems(tmp_path: Path) -> None:
+    models = []
+    for seed in (1, 2, 3):
+        bias = {"model.layers.0.self_attn.q_proj.bias": np.zeros(64, np.float32)}
+        models.append(write_checkpoint(tmp_path / f"m{seed}", weights(seed, "self_attn.k_proj.weight") | bias))
+    (models[1] / "config.json").unlink()
+    shown = invoke("compare", *models[:2]).stdout
+    assert re.search(r"attn\.q\.bias .* constant *$", shown, re.MULTILINE) and "identical" not in shown
+    assert "63 relabelled copies: the width allows no more" in shown
+    assert (
+        re.search(r"^B  m2  \w+-like names \(guessed\)", shown, re.MULTILINE)
+        and "note on B: there is no config.json" in shown
+    )
+    every = invoke("matrix", *models).stdout
+    assert "In place only" in every and "63 relabelled copies: the width allows no more" in every
+    untested = invoke("matrix", *models, "--null", "0").stdout
+    assert "nothing was tested (--null 0" in untested and "no model, by no group" not in untested
+    assert re.search(r"no relabelled copies: nothing was tested$", untested, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -126,7 +146,9 @@ def test_results_are_stored_once_and_resumed(pair: tuple[str, str], tmp_path: Pa
         ("compare {a}", 2, r"(?s)Usage: .*Missing argument.*\n"),
         ("matrix {a}", 2, r"(?s)Usage: .*at least two models\n"),
         ("plan {a}", 2, r"(?s)Usage: .*at least two models\n"),
-        ("nonsense", 2, r"(?s)Usage: .*No such command.*\n"),
+        ("nonsense", 2, r"(?s)Usage: .*No such command 'nonsense'\.\n"),
+        ("comapre {a} {b}", 2, r"(?s)Usage: .*No such command 'comapre'\. Did you mean 'compare'\?\n"),
+        ("compare {a} {b} --align atuo", 1, r"weightkin: --align atuo: neither .*\nhint: did you mean auto\?\n"),
     ],
 )
 def test_mistakes_are_one_line(pair: tuple[str, str], arguments: str, code: int, said: str) -> None:
@@ -192,6 +214,7 @@ def test_dry_run_reads_no_weights(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     shown = invoke("plan", a, b).stdout
     assert "storage at 14 GB/s" in shown and "18,963 units" in shown
+    assert "`compare` searches" in shown and "searches" not in invoke("plan", a, b, a).stdout
 
 
 @pytest.mark.parametrize(

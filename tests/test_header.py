@@ -91,7 +91,7 @@ def test_long_text_beyond_ascii(tmp_path: Path, character: str) -> None:
     ("data", "rule", "hint"),
     [
         (b"", "the file is empty", "download it again"),
-        (b"\1\0", "the file has 2 bytes, fewer than the 8 of the header length", ""),
+        (b"\1\0", "the file has 2 bytes, fewer than the 8 of the header length", "download it again"),
         (b"\3" + bytes(7) + b"{}", "truncated: the header has 3 bytes, only 2 follow its length", "download it again"),
         (
             (100_000_001).to_bytes(8, "little") + b"{}",

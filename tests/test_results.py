@@ -62,6 +62,7 @@ def test_summary_has_every_documented_key(folders: tuple[Path, Path], stored: Re
         assert role["relative_l2"] == role["relative_l2_a"]
         assert role["identical_fraction"] == pytest.approx(1 - role["changed_fraction"])
     assert summary["throughput"].keys() >= {"bytes", "seconds", "gb_per_s"}
+    assert summary["throughput"]["elapsed"] >= summary["throughput"]["seconds"]
     assert summary["throughput"]["bytes"] == sum(model["bytes"] for model in summary["models"])
     several = matrix([*folders, folders[0]]).summary
     assert [(one["a"], one["b"]) for one in several["pairs"]] == [(0, 1), (0, 2), (1, 2)]

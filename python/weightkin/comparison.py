@@ -84,6 +84,7 @@ def run(
         raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}, or 0 for none")
     if threads is not None and threads < 1:
         raise PlanError(f"{threads} threads given: at least 1 is needed")
+    start = time.perf_counter()
     way = aligning.Way.of(align, null) if align is not None else None
     in_place = make_plan(open_models(paths), include, exclude, canonical)
     options = {"include": [*include], "exclude": [*exclude], "null": null, "canonical": canonical, "seed": seed}
@@ -96,12 +97,13 @@ def run(
         work.run(way, journal)
         progress("writing", work.plan.nbytes, work.plan.nbytes)
         devices = [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}]
-        return {"devices": devices, "throughput": work.throughput()}
+        return {"devices": devices}
 
     def collected(journal: Journal, write: Write) -> dict[str, Any]:
         totals = collect(work.plan, journal, write)
         found = numbers(command, work.plan, totals, work.alignment)
-        return {"models": describe_models(in_place.models), **found}
+        throughput = work.throughput() | {"elapsed": round(time.perf_counter() - start, 3)}
+        return {"models": describe_models(in_place.models), "throughput": throughput, **found}
 
     return record(
         command, options, [model.checkpoint.fingerprint() for model in in_place.models], output=output, resume=resume,

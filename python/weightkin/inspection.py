@@ -54,6 +54,8 @@ class Inspection:
     family: str
     known_family: bool
     """Whether a family file knows the names; else they were read by general rules."""
+    guessed_family: bool
+    """Whether it was found by the names alone, because no config.json says the model type."""
     parameters: int
     nbytes: int
     tensors: int
@@ -91,7 +93,7 @@ def inspect(path: str | Path) -> Inspection:
         return sorted(parts.values(), key=lambda part: display_order((part.component, part.group, part.role or "")))
 
     return Inspection(
-        checkpoint.name, checkpoint.path, model.family, model.known, checkpoint.parameters, checkpoint.nbytes,
+        checkpoint.name, checkpoint.path, model.family, model.known, model.guessed, checkpoint.parameters, checkpoint.nbytes,
         len(checkpoint.tensors), len(checkpoint.shards), checkpoint.dtypes,
         groups=tally(lambda slot: (slot.address.component, slot.group, None)),
         roles=tally(lambda slot: (slot.address.component, slot.group, slot.address.role)),

@@ -91,7 +91,8 @@ def _check_prefix(path: Path, prefix: bytes, size: int) -> None:
     if size == 0:
         raise CheckpointError(path, "the file is empty", hint="download it again")
     if len(prefix) < 8:
-        raise CheckpointError(path, f"the file has {size} bytes, fewer than the 8 of the header length")
+        rule = f"the file has {size} bytes, fewer than the 8 of the header length"
+        raise CheckpointError(path, rule, hint="download it again")
     if prefix == b"version ":  # also a length, but of a header far beyond the limit
         raise CheckpointError(path, "is a Git LFS pointer, not the weights", hint="run `git lfs pull` in its folder")
     length = int.from_bytes(prefix, "little")

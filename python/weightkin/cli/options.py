@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +13,9 @@ from typing import Any
 
 import click
 
-from ..errors import PlanError
+from ..errors import AlignmentError, PlanError
+
+ALIGN = ("auto", "none")
 
 
 class Option(click.Option):
@@ -61,6 +65,14 @@ def _device(_: click.Context, __: click.Parameter, value: str) -> str:
     raise click.BadParameter(f"{value!r} is not auto or cpu")
 
 
+def _align(_: click.Context, __: click.Parameter, value: str) -> str:
+    if value in ALIGN or os.path.exists(value):
+        return value
+    close = difflib.get_close_matches(value, ALIGN, 1)
+    hint = f"did you mean {close[0]}?" if close else "leave --align out to have what was re-ordered searched for"
+    raise AlignmentError(f"--align {value}: neither auto, none nor a file", hint)
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What a command that reads weights was told."""
@@ -106,6 +118,7 @@ OPTIONS = {
     ),
     "align": _option(
         "--align", group="Selection", default="auto", show_default=True, metavar="auto|none|FILE",
+        callback=_align,
         help="What is compared with what. auto: in place, and where that explains too little, through layers, experts, "
         "neurons and heads that are searched for; FILE: as a JSON alignment says.",
     ),

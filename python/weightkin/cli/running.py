@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from ..results import Results
 
+MUCH_LONGER = 1.2
+"""A run that took this many times as long as its reading, and a second more, says so."""
 Show = Callable[["Console", "Results", bool], None]
 
 
@@ -91,6 +93,10 @@ def _say_where(results: Results, ran: bool, quiet: bool) -> None:
     """`ran`: whether weights were read now, not by the finished run that --resume found."""
     throughput: dict[str, Any] = results.summary["throughput"]
     read = f"{size(throughput['bytes'])} in {duration(throughput['seconds'])} ({throughput['gb_per_s']:.2f} GB/s)"
+    elapsed = throughput.get("elapsed", 0.0)
+    if elapsed > MUCH_LONGER * throughput["seconds"] + 1:
+        searched = results.summary.get("alignment", {}).get("searched")
+        read += f"; {duration(elapsed)} in all{', with the search' if searched else ''}"
     message(f"read {read}" if ran else "that run had finished: nothing was read now", quiet)
     if results.folder is None:
         message("not stored: add -o DIR to keep these numbers, and the tables they come from", quiet)

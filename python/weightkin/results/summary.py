@@ -99,6 +99,7 @@ def describe_models(models: Sequence[Model]) -> list[dict[str, Any]]:
             "path": str(model.checkpoint.path),
             "family": model.family,
             "known_family": model.known,
+            "guessed_family": model.guessed,
             "parameters": model.checkpoint.parameters,
             "tensors": len(model.checkpoint.tensors),
             "bytes": model.checkpoint.nbytes,

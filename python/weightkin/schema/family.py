@@ -113,7 +113,7 @@ def choose(config: Mapping[str, Any], places: Collection[Place]) -> tuple[Family
     knows every name.
     """
     families = _families()
-    kinds = _model_types(config)
+    kinds = model_types(config)
     for kind in kinds:
         if kind in families:
             return (families[kind] if kind == kinds[0] else _wrapped(families[kind])), kind, True
@@ -130,7 +130,7 @@ def _knows(family: Family, place: Place) -> bool:
     return bool(family.rule(place) or (extra and family.rule(place._replace(component="mtp"))))
 
 
-def _model_types(config: Mapping[str, Any]) -> list[str]:
+def model_types(config: Mapping[str, Any]) -> list[str]:
     """Of the whole model and of its text section, in lower case."""
     sections = [config, *(config.get(key) for key in conventions()["sections"]["text"])]
     kinds = [section.get("model_type") for section in sections if isinstance(section, Mapping)]

@@ -52,3 +52,5 @@ class Model:
     slots: tuple[Slot, ...]
     known: bool
     """Whether a family file matched; else the names were read by the generic one."""
+    guessed: bool
+    """Whether one matched by its names alone, because no config.json says the model type."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..checkpoint import Checkpoint
 from . import config as sizes
-from .family import Family, Rule, choose
+from .family import Family, Rule, choose, model_types
 from .model import Model
 from .names import Numbers, Place, place, take_numbers, wrappers_of
 from .packed import packed
@@ -42,7 +42,7 @@ def resolve(checkpoint: Checkpoint) -> Model:
     builder = SlotBuilder(config, family, _residual_widths(config, readings))
     for reading in readings:
         builder.add(reading)
-    return Model(checkpoint, name, tuple(builder.slots), known)
+    return Model(checkpoint, name, tuple(builder.slots), known, known and not model_types(config))
 
 
 def _first_mtp_layer(config: Mapping[str, Any], family: Family, names: Sequence[Numbers], places: Places) -> int | None:

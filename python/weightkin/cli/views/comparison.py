@@ -31,7 +31,7 @@ def show_comparison(console: Console, results: Results, verbose: bool) -> None:
     show_coverage(console, summary["coverage"], untested.to_pylist() if untested.num_rows else [], verbose)
     console.print()
     if summary["groups"]:
-        show_measures(console, summary["groups"], summary["roles"])
+        show_measures(console, summary["groups"], summary["roles"], summary["options"]["null"])
         console.print()
         show_layers(console, tensors, [(entry["component"], entry["group"]) for entry in summary["groups"]])
     if verbose:
@@ -72,7 +72,9 @@ def remarks(summary: Mapping[str, Any]) -> Iterator[Text]:
         line = (
             f"the cosine {cosine} says nothing: uncorrelated tensors with these means and deviations have {expected}."
         )
-        yield Text.assemble((f"{name}: ", "bold yellow"), f"{line} Their Pearson is {coefficient(entry['pearson'])}.")
+        pearson = entry["pearson"]
+        then = "undefined, as one of them is constant" if pearson is None else coefficient(pearson)
+        yield Text.assemble((f"{name}: ", "bold yellow"), f"{line} Their Pearson is {then}.")
 
 
 def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:

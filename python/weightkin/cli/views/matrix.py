@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ...results import Results
 from ..text import UNDEFINED, coefficient, labels, percent, safe
-from .measures import VERDICTS
+from .measures import VERDICTS, copies
 from .models import show_coverage, show_models
 from .tables import correlation, table, wanted_width
 from .triples import show_triples
@@ -21,6 +21,10 @@ Grid = Sequence[Sequence[Any]]
 GAP = 4
 """Columns between two tables side by side."""
 LONGEST_NAME = 24
+IN_PLACE = (
+    "In place only: each part with that of the same name and layer. `compare` of two models also searches for parts that were "
+    "re-ordered, re-sized or moved. No evidence is not independence."
+)
 
 
 def show_matrix(console: Console, results: Results, verbose: bool) -> None:
@@ -37,6 +41,7 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
     console.print(Text("Verdicts", "bold"))
     words = _square(pairs, lambda pair: pair["verdict"]["relation"], len(models))
     console.print(_grid(console, names, words, _verdict))
+    console.print(Text(IN_PLACE, "dim"))
     several = len({entry["component"] for entry in summary["matrices"]}) > 1
     for entry in summary["matrices"]:
         place = f"{entry['component']} {entry['group']}" if several else entry["group"]
@@ -58,7 +63,8 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
     notes = (
         f"if uncorrelated: the cosine that Pearson = 0 would give; {UNDEFINED}: nothing compared, or a constant tensor"
     )
-    console.print(Text(notes, "dim"))
+    copied = copies([group for pair in pairs for group in pair["groups"]], summary["options"]["null"])
+    console.print(Text(f"{notes}; {copied}", "dim"))
 
 
 def _verdict(word: str) -> Text:

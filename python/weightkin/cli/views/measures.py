@@ -54,8 +54,11 @@ VERDICTS = {"identical": "bold green", "derived": "bold green", "no_evidence": "
 """Styles; all else is yellow."""
 
 
-def show_measures(console: Console, groups: Sequence[Entry], roles: Sequence[Entry]) -> None:
-    """Groups in bold with the roles in them, under a line per component if there are several."""
+def show_measures(console: Console, groups: Sequence[Entry], roles: Sequence[Entry], null: int) -> None:
+    """Groups in bold with the roles in them, under a line per component if there are several.
+
+    `null`: how many relabelled copies were asked for.
+    """
     shown = list(MEASURES)
     found = _table(groups, roles, shown)
     while wanted_width(console, found) > console.width:
@@ -68,7 +71,23 @@ def show_measures(console: Console, groups: Sequence[Entry], roles: Sequence[Ent
     left_out = [measure.title for measure in MEASURES if measure not in shown]
     if left_out:
         console.print(Text(f"Too narrow for: {', '.join(left_out)}.", "dim"))
-    console.print(Text("; ".join(f"{one.title}: {one.meaning}" for one in shown if one.meaning), "dim"))
+    meanings = [f"{one.title}: {one.meaning}" for one in shown if one.meaning]
+    console.print(Text("; ".join([*meanings, copies(groups, null)]), "dim"))
+
+
+def copies(groups: Sequence[Entry], wanted: int) -> str:
+    """How many relabelled copies there were, by component where they differ in it."""
+    found: dict[str, int] = {}
+    for entry in groups:
+        if entry["draws"]:
+            found[entry["component"]] = entry["draws"]
+    if not found:
+        return "no relabelled copies: nothing was tested"
+    numbers = ", ".join(str(number) for number in sorted(set(found.values())))
+    if len(set(found.values())) > 1:
+        numbers = ", ".join(f"{number} ({safe(component)})" for component, number in found.items())
+    narrow = ": the width allows no more" if min(found.values()) < wanted else ""
+    return f"{numbers} relabelled copies{narrow}"
 
 
 def _table(groups: Sequence[Entry], roles: Sequence[Entry], shown: Sequence[Measure]) -> Table:
@@ -95,7 +114,10 @@ def _add(found: Table, name: Text, entry: Entry, shown: Sequence[Measure]) -> No
 def flags(entry: Entry) -> Text:
     """The verdict on a group; and what a reader must not overlook: identity, NaN, infinities."""
     parts = []
-    if entry["changed_fraction"] == 0:
+    broken = any(entry[f"{kind}_{side}"] for kind in ("nans", "infinities") for side in "ab")
+    if entry["changed_fraction"] == 0 and entry["pearson"] is None and not broken:
+        parts.append(("constant", "dim"))  # all zeros, say: equal in models that share nothing
+    elif entry["changed_fraction"] == 0:
         parts.append(("identical", "bold green"))
     elif "verdict" in entry:
         parts.append((entry["verdict"].replace("_", " "), VERDICTS.get(entry["verdict"], "yellow")))

@@ -26,7 +26,10 @@ def dtypes(parameters: Mapping[str, int]) -> str:
 
 def describe(model: Mapping[str, Any]) -> str:
     """Family, size and dtypes of a model of summary.json."""
-    family = safe(model["family"]) + ("" if model["known_family"] else " (family not known)")
+    if model["guessed_family"]:
+        family = f"{safe(model['family'])}-like names (guessed)"
+    else:
+        family = safe(model["family"]) + ("" if model["known_family"] else " (family not known)")
     parts = [
         family,
         f"{count(model['parameters'])} parameters",
@@ -37,11 +40,14 @@ def describe(model: Mapping[str, Any]) -> str:
 
 
 def show_models(console: Console, models: Sequence[Mapping[str, Any]], letters: Sequence[str]) -> None:
-    """One line per model, by the letter or number that tables use for it."""
+    """One line per model, by the letter or number that tables use for it, then what is odd about their files."""
     lines = Table.grid(padding=(0, 2))
     for letter, label, model in zip(letters, labels(models), models, strict=True):
         lines.add_row(Text(letter, "bold cyan"), Text(label, "bold"), Text(describe(model)))
     console.print(lines)
+    for letter, model in zip(letters, models, strict=True):
+        for problem in model["problems"]:
+            console.print(Text.assemble((f"note on {letter}: ", "yellow"), safe(problem)))
 
 
 def show_coverage(

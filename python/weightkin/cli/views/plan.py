@@ -11,6 +11,10 @@ from .models import show_coverage, show_models
 from .tables import bar, table
 
 LETTERS = "AB"
+SEARCH = (
+    "Not in this time: where the comparison in place leaves something unexplained, `compare` searches for layers, experts "
+    "and heads, and reads those weights again (--align none: it does not)."
+)
 
 
 def show_estimate(console: Console, found: Estimate, verbose: bool) -> None:
@@ -47,3 +51,5 @@ def show_estimate(console: Console, found: Estimate, verbose: bool) -> None:
         bound = "" if storage * 1e9 < found.compute_rate else "  (computing is the limit)"
         times.add_row(f"storage at {storage} GB/s", duration(found.seconds[str(storage)]) + bound)
     console.print(times)
+    if len(found.models) == 2:
+        console.print(Text(SEARCH, "dim"))

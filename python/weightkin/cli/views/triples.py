@@ -20,9 +20,16 @@ def show_triples(console: Console, results: Results, names: Sequence[str], verbo
     """Every "A is closer to B than to C" with p up to 0.05, largest z first; nothing for two models."""
     if "triples" not in results.table_names:
         return
-    rows = [row for row in results["triples"].to_pylist() if row["p"] <= LIKELY and row["z"] is not None]
+    tested = [row for row in results["triples"].to_pylist() if row["z"] is not None]
+    rows = [row for row in tested if row["p"] <= LIKELY]
     console.print()
     console.print(Text("Closer to one than to the other", "bold"))
+    if not tested:
+        untold = (
+            "three models share no matrices" if results.summary["options"]["null"] else "--null 0: no relabelled copies"
+        )
+        console.print(Text(f"nothing was tested ({untold})", "dim"))
+        return
     if not rows:
         console.print(Text(f"no model, by no group of matrices (p over {LIKELY})", "dim"))
         return
