@@ -13,8 +13,10 @@ from expert_models import DOWN, GATE, UP, Array, State, dense, moe, noisy, shuff
 from weightkin.checkpoint import open_checkpoint
 from weightkin.correspondence import neurons as neurons_module
 from weightkin.correspondence.alignment import Mlp
-from weightkin.correspondence.experts import find_mlp_matches, mlp_matches
+from weightkin.correspondence.descriptors import Side
+from weightkin.correspondence.experts import match_layer, unsearchable
 from weightkin.correspondence.layer_match import By, LayerMatch
+from weightkin.correspondence.search import applied_mlps
 from weightkin.schema import resolve
 
 
@@ -28,7 +30,12 @@ def matches(
         for name, state, kind in zip("ab", (a, b), kinds, strict=True)
     ]
     pairs = [("text", layer, layer) for layer in layers]
-    return find_mlp_matches(models[0], models[1], pairs, seed=seed, threads=2, by=by, neurons=neurons)
+    one, other = (Side(model) for model in models)
+    return [
+        match_layer(one, other, pair, seed=seed, threads=2, by=by, neurons=neurons)
+        for pair in pairs
+        if unsearchable(one, other, pair, by) is None
+    ]
 
 
 def orders(found: Sequence[LayerMatch]) -> dict[int, list[int]]:
@@ -101,7 +108,7 @@ def test_many_children_of_one_parent(tmp_path: Path) -> None:
     found = matches(tmp_path, parent, upcycled(parent, 6, 0.2), kinds=("llama", "mixtral"))
     assert [match.assignment.tolist() for match in found] == [[0] * 6] * 3
     assert all(np.array_equal(one.permutation, np.arange(24)) for match in found for one in match.neurons.values())
-    named = mlp_matches(found)
+    named = applied_mlps(found[2])
     assert named[Mlp("text", 2, "expert", 5)].mlp == Mlp("text", 2, "mlp", None)
 
 
@@ -159,7 +166,8 @@ def test_nothing_depends_on_threads(tmp_path: Path) -> None:
         resolve(open_checkpoint(write(tmp_path / name, state)))
         for name, state in (("a", a), ("b", noisy(shuffled(a, 1)[0], 0.5)))
     ]
-    one, three = (find_mlp_matches(*models, [("text", 1, 1)], threads=threads)[0] for threads in (1, 3))
+    sides = [Side(model) for model in models]
+    one, three = (match_layer(sides[0], sides[1], ("text", 1, 1), seed=0, threads=threads) for threads in (1, 3))
     assert np.array_equal(one.scores, three.scores) and np.array_equal(one.statistic, three.statistic)
     for at, neurons in one.neurons.items():
         assert np.array_equal(neurons.permutation, three.neurons[at].permutation)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import _core, aligning, engine
+from . import aligning, engine
 from .checkpoint import open_checkpoint
 from .errors import PlanError
 from .ops import MAX_MODELS
@@ -20,7 +20,7 @@ from .results.collect import collect
 from .results.folder import Results
 from .results.journal import Journal
 from .results.packing import pack
-from .results.recording import Write, record
+from .results.recording import Write, describe_devices, describe_throughput, record
 from .results.summary import describe_models, numbers
 from .results.tables import schemas
 from .schema import Model, resolve
@@ -82,22 +82,19 @@ def run(
         raise PlanError(f"{len(paths)} models given: 2 to {MAX_MODELS} can be compared in one run")
     if 0 < null < FEWEST_DRAWS:
         raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}, or 0 for none")
-    if threads is not None and threads < 1:
-        raise PlanError(f"{threads} threads given: at least 1 is needed")
+    threads = thread_count(threads)
     start = time.perf_counter()
     way = aligning.Way.of(align, null) if align is not None else None
     in_place = make_plan(open_models(paths), include, exclude, canonical)
     options = {"include": [*include], "exclude": [*exclude], "null": null, "canonical": canonical, "seed": seed}
     if way is not None:
         options["align"] = way.key
-    threads = threads or usable_cores()
     work = _Work(in_place, null, seed, threads, memory or engine.WINDOW, progress)
 
     def compute(journal: Journal) -> dict[str, Any]:
         work.run(way, journal)
         progress("writing", work.plan.nbytes, work.plan.nbytes)
-        devices = [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}]
-        return {"devices": devices}
+        return {"devices": describe_devices(threads)}
 
     def collected(journal: Journal, write: Write) -> dict[str, Any]:
         totals = collect(work.plan, journal, write)
@@ -109,6 +106,13 @@ def run(
         command, options, [model.checkpoint.fingerprint() for model in in_place.models], output=output, resume=resume,
         units=lambda: len(work.plan.numbers), compute=compute, schemas=schemas(len(paths)), collect=collected,
     )  # fmt: skip
+
+
+def thread_count(threads: int | None) -> int:
+    """`threads` if given, else one per usable core. Raises `PlanError` if there would be none."""
+    if threads is not None and threads < 1:
+        raise PlanError(f"{threads} threads given: at least 1 is needed")
+    return threads or usable_cores()
 
 
 def usable_cores() -> int:
@@ -147,8 +151,7 @@ class _Work:
 
     def throughput(self) -> dict[str, float]:
         """Of comparing in this run, without what an earlier one had done."""
-        rate = self._bytes / self._seconds / 1e9 if self._seconds else 0.0
-        return {"bytes": self._bytes, "seconds": round(self._seconds, 3), "gb_per_s": round(rate, 3)}
+        return describe_throughput(self._bytes, self._seconds)
 
     def _sweep(self, plan: Plan, journal: Journal, relabellings: Relabellings) -> None:
         """Runs what the journal lacks."""

@@ -10,9 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import _core
 from .checkpoint.mapping import Shards
-from .comparison import Progress, open_models, usable_cores
+from .comparison import Progress, open_models, thread_count
 from .correspondence.layer_scores import Scores, draws_of, unit_scores
 from .correspondence.layer_similarity import nothing, unit_sums
 from .correspondence.layer_units import MATRIX_GROUPS, LayerUnit, depth, layer_units
@@ -24,7 +23,7 @@ from .results.journal import Journal
 from .results.layer_packing import pack, unpack
 from .results.layer_summary import Group, summarise
 from .results.layer_tables import BASELINES, baselines, layers_table, maps_table, schemas
-from .results.recording import Write, record
+from .results.recording import Write, describe_devices, describe_throughput, record
 from .results.summary import describe_models
 from .schema import Model
 from .statistics.null import DRAWS
@@ -54,9 +53,8 @@ def layers(
         raise PlanError(f"{len(paths)} models given: layers compares two, or one with itself")
     if null < FEWEST_DRAWS:
         raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}")
-    if threads is not None and threads < 1:
-        raise PlanError(f"{threads} threads given: at least 1 is needed")
-    run = _Run(open_models(paths), experts, null, seed, threads or usable_cores(), progress)
+    threads = thread_count(threads)
+    run = _Run(open_models(paths), experts, null, seed, threads, progress)
     options = {"null": null, "seed": seed, "experts": experts}
     return record(
         "layers", options, [model.checkpoint.fingerprint() for model in run.models],
@@ -110,11 +108,10 @@ class _Run:
         for one in shards:
             one.check()
         seconds = time.perf_counter() - start
-        rate = (done - before) / seconds / 1e9 if seconds else 0.0
         self.progress("writing", total, total)
         return {
-            "devices": [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": self.threads}],
-            "throughput": {"bytes": done - before, "seconds": round(seconds, 3), "gb_per_s": round(rate, 3)},
+            "devices": describe_devices(self.threads),
+            "throughput": describe_throughput(done - before, seconds),
         }
 
     def _scores(self, unit: LayerUnit, shards: tuple[Shards, Shards], in_place: bool) -> tuple[Scores, Array] | None:

@@ -10,8 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from . import _core
-from .comparison import Progress, open_models, usable_cores
+from .comparison import Progress, open_models, thread_count
 from .correspondence.alignment import Alignment, Mlp, MlpMatch, to_json
 from .correspondence.descriptors import Side
 from .correspondence.experts import match_layer, unsearchable
@@ -22,7 +21,7 @@ from .results.experts import SCHEMAS, pack, unpack
 from .results.experts_summary import summarise
 from .results.folder import Results, atomic
 from .results.journal import Journal
-from .results.recording import Write, record
+from .results.recording import Write, describe_devices, describe_throughput, record
 from .results.summary import describe_models
 from .statistics.multiplicity import benjamini_hochberg
 
@@ -52,8 +51,7 @@ def experts(
     ):
         if value not in known:
             raise PlanError(f"{name}={value!r} is none of {', '.join(known)}")
-    if threads is not None and threads < 1:
-        raise PlanError(f"{threads} threads given: at least 1 is needed")
+    threads = thread_count(threads)
     if export is not None:
         _check_export(Path(export), output)
     models = open_models([a, b])
@@ -62,7 +60,7 @@ def experts(
         if not side.layers:
             raise PlanError(f"{side.model.checkpoint.path}: has no layer with a gated MLP that can be read")
     options = {"by": by, "layers": layers, "neurons": neurons, "seed": seed}
-    run = _Run(*sides, by, layers, neurons, seed, threads or usable_cores(), progress)
+    run = _Run(*sides, by, layers, neurons, seed, threads, progress)
     results = record(
         "experts", options, [model.checkpoint.fingerprint() for model in models], output=output, resume=resume,
         units=1 + len(sides[1].layers), compute=run.compute, schemas=SCHEMAS, collect=run.collect,
@@ -114,11 +112,8 @@ class _Run:
             journal.append(number, pack(match, pair))
         self.a.weights.check()
         self.b.weights.check()
-        seconds = time.perf_counter() - start
-        rate = self.done / seconds / 1e9 if seconds else 0.0
-        devices = [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": self.threads}]
-        throughput = {"bytes": self.done, "seconds": round(seconds, 3), "gb_per_s": round(rate, 3)}
-        return {"devices": devices, "throughput": throughput}
+        throughput = describe_throughput(self.done, time.perf_counter() - start)
+        return {"devices": describe_devices(self.threads), "throughput": throughput}
 
     def _choose(self) -> Choice:
         """Raises `PlanError` if no layer can be searched."""

@@ -62,3 +62,8 @@ def _upscaled(matched: Indices) -> bool:
     """Whether all runs go on, and the one before where they go back: neither begins nor ends before the last did."""
     spans = [(run.first_a, run.first_a + run.length - 1) for run in runs(matched)]
     return all(first <= start <= last + 1 <= end + 1 for (first, last), (start, end) in pairwise(spans))
+
+
+def span(first: int, length: int) -> str:
+    """Numbers of consecutive layers: 5; 0-3."""
+    return str(first) if length == 1 else f"{first}-{first + length - 1}"

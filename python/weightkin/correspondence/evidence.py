@@ -65,6 +65,7 @@ def _tested(found: Found, experts: Sequence[Record]) -> list[Record]:
         out.append({
             "component": component, "kind": "experts", "z": None if np.isnan(z) else z, "p": float(rank_p(statistic)),
             "draws": len(statistic) - 1, "layers": len(own),
+            "experts": max(sum(one[side] for one in own) for side in ("experts_a", "experts_b")),
             "mlps": [sum(one["searched"][side] for one in own) for side in (0, 1)],
             "parameters": sum(one["parameters"] for one in own),
         })  # fmt: skip

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from .. import ops
-from ..schema import Model
 from ..statistics.matching import permutation_score
 from ..statistics.null import generator
 from ..statistics.verdict import PEARSON, Z_EXPERT
-from .alignment import Indices, Mlp, MlpMatch
+from .alignment import Indices
 from .descriptors import OnBytes, Side, router_rows
 from .layer_match import Array, By, LayerMatch
 from .mlps import MlpLayer
@@ -134,29 +132,3 @@ def _with_neurons(found: LayerMatch, a: Side, b: Side, which: str, seed: int, th
 
     with ThreadPoolExecutor(at_once) as pool:
         return replace(found, neurons=dict(zip(map(int, chosen), pool.map(run, map(int, chosen)), strict=True)))
-
-
-def find_mlp_matches(
-    a: Model, b: Model, layers: Sequence[tuple[str, int, int]], *, seed: int = 0, threads: int = 1, by: By = "probe",
-    neurons: str = "matched",
-) -> list[LayerMatch]:  # fmt: skip
-    """Matches of the MLPs of each pair (component, layer of A, layer of B); pairs that cannot be
-    searched are left out."""
-    one, other = Side(a), Side(b)
-    pairs = [pair for pair in layers if unsearchable(one, other, pair, by) is None]
-    found = [match_layer(one, other, pair, by=by, neurons=neurons, seed=seed, threads=threads) for pair in pairs]
-    one.weights.check()
-    other.weights.check()
-    return found
-
-
-def mlp_matches(found: Iterable[LayerMatch]) -> dict[Mlp, MlpMatch]:
-    """As an `Alignment` has them: for each matched MLP of B, that of A and the neurons (None where not searched)."""
-    return {
-        match.b[at].mlp: MlpMatch(
-            match.a[match.assignment[at]].mlp,
-            match.neurons[at].permutation if at in match.neurons else None,
-        )
-        for match in found
-        for at in map(int, match.matched)
-    }

@@ -22,7 +22,7 @@ from ..schema import Model
 from ..statistics.verdict import Z_MATRIX
 from .alignment import Alignment, Mlp, MlpMatch
 from .descriptors import Side
-from .experts import match_layer
+from .experts import match_layer, unsearchable
 from .heads import LayerHeads, find_head_matches
 from .layer_match import LayerMatch
 from .layer_units import depth
@@ -135,8 +135,7 @@ def _experts(
         return replace(found, notes=(*found.notes, f"experts were not searched: {error}"))
     pairs = []
     for component, layer_a, layer_b in _pairs(found.alignment, a, b, components):
-        layers = sides[0].layers.get((component, layer_a)), sides[1].layers.get((component, layer_b))
-        if layers[0] is not None and layers[1] is not None and layers[0].width == layers[1].width:
+        if unsearchable(*sides, (component, layer_a, layer_b)) is None:
             pairs.append((component, layer_a, layer_b))
     total = sum(
         side.layers[place].nbytes

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..correspondence.arrangement import runs
+from ..correspondence.arrangement import runs, span
 
 Record = Mapping[str, Any]
 
@@ -140,22 +140,22 @@ def _searched(one: Record, matched: Sequence[Record]) -> str:
     (a, b), where = one["mlps"], "" if one["component"] == "text" else f" of the {one['component']} part"
     mlps = sum(layer["mlps"] for layer in matched)
     found = f", and {mlps:,} match one of A in place" if mlps else ""
-    layers = f"{one['layers']} {'layer' if one['layers'] == 1 else 'layers'}"
+    mlps_of_b, layers = _mlps(one["experts"]), f"{one['layers']} {'layer' if one['layers'] == 1 else 'layers'}"
     return (
-        f"{b:,} {_mlps(matched)}{where} of B in {layers} ({one['parameters']:,} parameters) were held against {a:,} of A by "
+        f"{b:,} {mlps_of_b}{where} of B in {layers} ({one['parameters']:,} parameters) were held against {a:,} of A by "
         f"their answers to random inputs, whatever their number, width and order: z = {one['z']:.1f} for all together, rank p "
         f"= {one['p']:.2g} among {one['draws']} relabelled copies{found}."
     )
 
 
-def _mlps(layers: Sequence[Record]) -> str:
-    dense = layers and not any(one["experts_b"] for one in layers)
-    return "MLPs" if dense else "experts and other MLPs"
+def _mlps(experts: int) -> str:
+    """`experts`: how many routed ones are among them."""
+    return "experts and other MLPs" if experts else "MLPs"
 
 
 def _layers(one: Record) -> str:
     found = [
-        f"{_span(run.first_b, run.length)} of B {'is' if run.length == 1 else 'are'} {_span(run.first_a, run.length)} of A"
+        f"{span(run.first_b, run.length)} of B {'is' if run.length == 1 else 'are'} {span(run.first_a, run.length)} of A"
         for run in runs(np.array(one["assignment"]))
         if run.first_a >= 0
     ]
@@ -171,8 +171,9 @@ def _experts(found: Sequence[Record]) -> str:
         sum(one[key] for one in found) for key in ("neurons_moved", "neurons_reordered", "from_dense")
     )
     sure = any(one["z"] is not None for one in found)
+    name = _mlps(sum(one["experts_b"] for one in found))
     verb = "match one of A" if sure else "were paired with one of A"
-    text = f"In {len(found)} {'layer' if len(found) == 1 else 'layers'} {mlps} {_mlps(found)} of B {verb}{_sure(found)}"
+    text = f"In {len(found)} {'layer' if len(found) == 1 else 'layers'} {mlps} {name} of B {verb}{_sure(found)}"
     parts, lone = [], sum(one["unmatched"] for one in found)
     if lone:
         parts.append(f"{lone} experts of B match none")
@@ -193,10 +194,6 @@ def _sure(found: Sequence[Record]) -> str:
         return ""
     p, values = max(one["p"] for one in found), f"{min(z):.0f}" if len(z) == 1 else f"{min(z):.0f} to {max(z):.0f}"
     return f" (z = {values}, p {'=' if len(z) == 1 else '<='} {p:.2g} of the rank{'' if len(z) == 1 else ' each'})"
-
-
-def _span(first: int, length: int) -> str:
-    return f"{first}" if length == 1 else f"{first}-{first + length - 1}"
 
 
 def _listed(words: Sequence[str]) -> str:

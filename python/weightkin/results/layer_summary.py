@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..correspondence.arrangement import runs
+from ..correspondence.arrangement import runs, span
 from ..correspondence.layer_similarity import add
 from ..correspondence.layer_units import MATRIX_GROUPS, LayerUnit
 from ..correspondence.layers import ALL, UNORDERED
@@ -215,8 +215,7 @@ def _ties(entry: Mapping[str, Any], names: Sequence[str], matched: Sequence[int]
         return ""
     count = sum(run[3] for run in found)
     listed = ", ".join(
-        f"{_span(b, length)} ({_span(low, length)} or {_span(high, length)})"
-        for b, low, high, length in found[:MOST_TIES]
+        f"{span(b, length)} ({span(low, length)} or {span(high, length)})" for b, low, high, length in found[:MOST_TIES]
     )
     more = ", and more" if len(found) > MOST_TIES else ""
     return (
@@ -227,7 +226,3 @@ def _ties(entry: Mapping[str, Any], names: Sequence[str], matched: Sequence[int]
 
 def _layers(count: int) -> str:
     return f"{count} layer{'' if count == 1 else 's'}"
-
-
-def _span(first: int, length: int) -> str:
-    return str(first) if length == 1 else f"{first}-{first + length - 1}"

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.text import Text
 
+from ...correspondence.arrangement import span
 from ...results import Results
 from ..text import UNDEFINED, coefficient, count, probability, safe
 from .layers import marks
@@ -58,7 +59,7 @@ def show_layer_maps(console: Console, results: Results, verbose: bool) -> None:
 def compact(runs: Sequence[Mapping[str, int]]) -> str:
     """Runs in one line, B before A: "0-4 <- 0-4, 5-8 <- 2-5"; their number if there are many."""
     parts = [
-        f"{_span(run['first_b'], run['length'])} <- {_span(run['first_a'], run['length'])}"
+        f"{span(run['first_b'], run['length'])} <- {span(run['first_a'], run['length'])}"
         for run in runs
         if run["first_a"] >= 0
     ]
@@ -66,10 +67,6 @@ def compact(runs: Sequence[Mapping[str, int]]) -> str:
         matched = sum(run["length"] for run in runs if run["first_a"] >= 0)
         return f"{matched} of {sum(run['length'] for run in runs)} layers, in {len(parts)} runs"
     return ", ".join(parts) or "none"
-
-
-def _span(first: int, length: int) -> str:
-    return str(first) if length == 1 else f"{first}-{first + length - 1}"
 
 
 def _show_runs(console: Console, entry: Mapping[str, Any], one: bool, asked: int) -> None:
@@ -81,11 +78,11 @@ def _show_runs(console: Console, entry: Mapping[str, Any], one: bool, asked: int
         rows = range(run["first_b"], run["first_b"] + run["length"])
         matched = run["first_a"] >= 0
         least = [_extreme(entry[name], rows, matched) for name in ("z", "margin", "margin_neighbours")]
-        source = Text(_span(run["first_a"], run["length"])) if matched else Text("none", "dim")
+        source = Text(span(run["first_a"], run["length"])) if matched else Text("none", "dim")
         pearson = [entry["pearson"][row] for row in rows if entry["pearson"][row] is not None]
         mean = correlation(float(np.mean(pearson))) if pearson and matched else Text(UNDEFINED, "dim")
         style = "" if matched else "dim"
-        found.add_row(Text(_span(run["first_b"], run["length"])), source, *(Text(each, style) for each in least), mean)
+        found.add_row(Text(span(run["first_b"], run["length"])), source, *(Text(each, style) for each in least), mean)
     console.print(found)
     copies = f"one of {entry['draws']} relabelled copies"
     lines = (
