@@ -157,4 +157,4 @@ def test_models_with_nothing_in_common(tmp_path: Path) -> None:
         PlanError, match=r"^nothing to compare: 0, 1, 2 share no tensor of one role .* and shape$"
     ) as error:
         planned(tmp_path, {"a": np.ones(3, BF16)}, {"b": np.ones(3, BF16)}, {"a": np.ones(4, BF16)}, config={})
-    assert "inspect" in str(error.value.hint)
+    assert "inspect" in str(error.value.hint) and "is 3 in 0, 4 in 2;" in str(error.value.hint)

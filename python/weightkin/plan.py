@@ -160,9 +160,21 @@ def make_plan(
     plan = _with_units(plan, in_place(slots, plan.vocabularies))
     if not plan.units:
         names = ", ".join(model.checkpoint.name for model in models)
-        hint = "`weightkin inspect MODEL` lists what each one holds"
+        hint = f"{_unlike(models, slots)}`weightkin inspect MODEL` lists what each one holds"
         raise PlanError(f"nothing to compare: {names} share no tensor of one role (or name) and shape", hint)
     return plan
+
+
+def _unlike(models: Sequence[Model], slots: Mapping[Address, Mapping[int, Slot]]) -> str:
+    """An example of one role in different shapes, which mostly are different hidden sizes; empty if there is none."""
+    for address, owners in slots.items():
+        shapes = {number: slot.view.shape for number, slot in owners.items() if slot.view is not None}
+        if len(set(shapes.values())) > 1:
+            listed = ", ".join(
+                f"{'x'.join(map(str, shape))} in {models[number].checkpoint.name}" for number, shape in shapes.items()
+            )
+            return f"{address.role} is {listed}; "
+    return ""
 
 
 def realign(plan: Plan, alignment: Alignment) -> Plan:
