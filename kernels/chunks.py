@@ -88,20 +88,28 @@ def place(program, numbers, block, size, first, first_chunk, chunks):
 
 
 @triton.jit
-def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
-    """The codes and their float32 values at positions `at`; zero from `end` on if RAGGED.
-
-    Widened by hand, for bf16: Triton's interpreter converts subnormal numbers wrongly.
-    """
-    if RAGGED:
-        code = tl.load(row + at * stride, at < end, other=0)
-    else:
-        code = tl.load(row + at * stride)
+def widen(code, ELEMENT: tl.constexpr):
+    """Integer codes as float32. By hand for bf16: Triton's interpreter converts subnormal numbers wrongly."""
     if tl.bfloat16 == ELEMENT:
         value = (code.to(tl.int32) << 16).to(tl.float32, bitcast=True)
     else:
         value = code.to(ELEMENT, bitcast=True).to(tl.float32)
-    return code, value
+    return value
+
+
+@triton.jit
+def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
+    """The codes and their float32 values at positions `at`; zero from `end` on if RAGGED."""
+    if RAGGED:
+        code = tl.load(row + at * stride, at < end, other=0)
+    else:
+        code = tl.load(row + at * stride)
+    return code, widen(code, ELEMENT)
+
+
+def multiprocessors(device: torch.device) -> int:
+    """Of a GPU; a few where the interpreter stands in for one, so that programs take several pieces of work there too."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 
 @triton.jit(do_not_specialize=["count", "groups"])
