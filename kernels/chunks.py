@@ -17,7 +17,7 @@ import triton.language as tl
 CHUNK = tl.constexpr(4096)
 """Elements of a chunk. What is found in one is written apart, so results do not depend on how programs are scheduled."""
 
-_DTYPES = {
+DTYPES = {
     torch.bfloat16: (torch.int16, tl.bfloat16),
     torch.float16: (torch.int16, tl.float16),
     torch.float32: (torch.int32, tl.float32),
@@ -34,9 +34,9 @@ def codes(rows: Sequence[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], tl.dt
     kinds = {(row.dtype, row.numel(), row.device) for row in rows}
     if len(kinds) > 1:
         raise ValueError(f"rows differ in dtype, size or device: {sorted(map(str, kinds))}")
-    if rows[0].dtype not in _DTYPES:
+    if rows[0].dtype not in DTYPES:
         raise ValueError(f"unsupported dtype {rows[0].dtype}")
-    integer, element = _DTYPES[rows[0].dtype]
+    integer, element = DTYPES[rows[0].dtype]
     return tuple(row.detach().reshape(-1).view(integer) for row in rows), element
 
 
