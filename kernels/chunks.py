@@ -114,7 +114,7 @@ def multiprocessors(device: torch.device) -> int:
 
 @triton.jit(do_not_specialize=["count", "groups"])
 def add_group_kernel(parts, out, count, groups, width):
-    """parts: float64 [B, count, width] -> out: [B, groups, width], groups = ceil(count / GROUP)."""
+    """parts: [B, count, width] -> out: float64 [B, groups, width], groups = ceil(count / GROUP)."""
     columns = tl.cdiv(width, _COLUMNS)
     at = (tl.program_id(0) // columns).to(tl.int64)  # of [B, groups]
     row = at % groups * _GROUP + tl.arange(0, _GROUP)
@@ -122,21 +122,21 @@ def add_group_kernel(parts, out, count, groups, width):
     inside = (row < count)[:, None] & (column < width)[None, :]
     # [GROUP, COLUMNS]
     part = tl.load(parts + (at // groups * count + row)[:, None] * width + column[None, :], inside, other=0.0)
-    tl.store(out + at * width + column, tl.sum(part, 0), column < width)
+    tl.store(out + at * width + column, tl.sum(part.to(tl.float64), 0), column < width)
 
 
 def add_chunks(parts: torch.Tensor) -> torch.Tensor:
-    """float64 [B, chunks, width] -> [B, width]: groups of neighbours, then groups of their sums.
+    """[B, chunks, width] -> float64 [B, width]: groups of neighbours, then groups of their sums.
 
     The number of chunks fixes the order; chunks of zeros at the end change no bit.
     """
     blocks, count, width = parts.shape
     while count > 1 and parts.numel():
         groups = triton.cdiv(count, _GROUP.value)
-        out = parts.new_empty(blocks, groups, width)
+        out = parts.new_empty(blocks, groups, width, dtype=torch.float64)
         with torch.cuda.device_of(parts):
             add_group_kernel[(blocks * groups * triton.cdiv(width, _COLUMNS.value),)](
                 parts, out, count, groups, width, num_warps=4, enable_fp_fusion=True
             )
         parts, count = out, groups
-    return parts.sum(1)  # of one chunk, or of none
+    return parts.sum(1, dtype=torch.float64)  # of one chunk, or of none
