@@ -98,6 +98,15 @@ def widen(code, ELEMENT: tl.constexpr):
 
 
 @triton.jit
+def values(loaded, ELEMENT: tl.constexpr, WIDE: tl.constexpr):
+    """What was loaded through a pointer to ELEMENT, as float32, or float64 if WIDE."""
+    value = loaded
+    if tl.bfloat16 == ELEMENT:
+        value = widen(loaded.to(tl.int16, bitcast=True), ELEMENT)
+    return value.to(tl.float64 if WIDE else tl.float32)
+
+
+@triton.jit
 def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
     """The codes and their float32 values at positions `at`; zero from `end` on if RAGGED."""
     if RAGGED:

@@ -26,7 +26,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .chunks import DTYPES, add_chunks, multiprocessors, widen
+from .chunks import DTYPES, add_chunks, multiprocessors, values
 
 _PIECE = 1024
 """Elements of the depth that a program adds up. A number for all devices, so that all add alike."""
@@ -50,19 +50,6 @@ class CrossGram(NamedTuple):
 
 
 @triton.jit
-def _values(tile, ELEMENT: tl.constexpr, WIDE: tl.constexpr):
-    """A tile's elements as numbers to add up: float32, or float64 if WIDE."""
-    value = tile
-    if tl.bfloat16 == ELEMENT:
-        value = widen(tile.to(tl.int16, bitcast=True), ELEMENT)
-    if WIDE:
-        value = value.to(tl.float64)
-    else:
-        value = value.to(tl.float32)
-    return value
-
-
-@triton.jit
 def _multiply(
     left, left_row, left_step, right, right_row, right_step, row, column, rows, columns, first, size, product,
     ELEMENT: tl.constexpr, WIDE: tl.constexpr, UPCAST: tl.constexpr,
@@ -74,7 +61,11 @@ def _multiply(
     depth = tl.arange(0, PANEL)
     # Rows beyond the last are the last once more, and are not stored.
     x_at = left + tl.minimum(row, rows - 1).to(tl.int64)[:, None] * left_row + (first + depth)[None, :] * left_step
-    y_at = right + tl.minimum(column, columns - 1).to(tl.int64)[None, :] * right_row + (first + depth)[:, None] * right_step
+    y_at = (
+        right
+        + tl.minimum(column, columns - 1).to(tl.int64)[None, :] * right_row
+        + (first + depth)[:, None] * right_step
+    )
     total = tl.zeros((ROWS, COLUMNS), tl.float64 if WIDE else tl.float32)
     for start in range(0, size, PANEL):
         inside = depth < size - start
@@ -84,9 +75,9 @@ def _multiply(
         x_at += PANEL * left_step
         y_at += PANEL * right_step
         if WIDE:
-            total = tl.dot(_values(x, ELEMENT, True), _values(y, ELEMENT, True), total, out_dtype=tl.float64)
+            total = tl.dot(values(x, ELEMENT, True), values(y, ELEMENT, True), total, out_dtype=tl.float64)
         elif UPCAST:
-            total += tl.dot(_values(x, ELEMENT, False), _values(y, ELEMENT, False))
+            total += tl.dot(values(x, ELEMENT, False), values(y, ELEMENT, False))
         else:
             # The limit is what keeps Triton from adding in the accumulator of the tensor cores all along.
             total += tl.dot(x, y, max_num_imprecise_acc=PANEL)
@@ -107,7 +98,7 @@ def _add_rows(
     square = tl.zeros((ROWS,), tl.float64)
     for start in range(0, size, PANEL):
         # [ROWS, PANEL]
-        value = _values(tl.load(at, (depth < size - start)[None, :], other=0.0), ELEMENT, WIDE)
+        value = values(tl.load(at, (depth < size - start)[None, :], other=0.0), ELEMENT, WIDE)
         at += PANEL * side_step
         total += tl.sum(value, 1).to(tl.float64)
         square += tl.sum(value * value, 1).to(tl.float64)
