@@ -60,6 +60,7 @@ def estimate(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    device: str = AUTO,
     threads: int | None = None,
     null: int = DRAWS,
     canonical: bool = False,
