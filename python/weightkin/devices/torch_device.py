@@ -7,7 +7,7 @@ device with Triton's interpreter and a ring to ordinary memory, which is how it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Lock
@@ -40,6 +40,10 @@ ALIGNMENT = 256
 """Bytes, of a tensor in a buffer."""
 KERNELS = 8
 """Bytes that the kernels need for themselves for each element of one member: sums of chunks and counts of magnitudes."""
+_INTERPRETER = Lock()
+"""Triton's interpreter changes its language for all threads while it runs a kernel."""
+_CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+"""What elements are gathered as, by their size: not all floats can be."""
 
 
 @dataclass
@@ -80,6 +84,7 @@ class TorchDevice(Device):
         self._ring: _core.Ring | None = None
         self._lanes: SimpleQueue[_Lane] = SimpleQueue()
         self._opening = Lock()
+        self._interpreting: AbstractContextManager[object] = _INTERPRETER if device.type == "cpu" else nullcontext()
         self._sizes: dict[int, tuple[Unit, int, bool]] = {}
         self._slab = min(SLAB, memory // (LANES * 8))
         self.window = (LANES + 2) * self._slab
@@ -115,7 +120,8 @@ class TorchDevice(Device):
             relabelling = weights.relabelling(unit)
             samples = [] if relabelling is None else sample(tensors, slab, relabelling)
             rows = meet(tensors, unit.meeting_dtype, weights.gains(unit), unit.gain_axis)
-            return Part(sweep(rows, int(unit.bounds[1])), samples)
+            with self._interpreting:
+                return Part(sweep(rows, int(unit.bounds[1])), samples)
 
     def finish(self, weights: Weights, unit: Unit, parts: Sequence[Part]) -> ops.Sweep:
         found = ops.concatenate([part.sweep for part in parts])
@@ -132,7 +138,8 @@ class TorchDevice(Device):
             return found
         with self._lane():
             samples = whole_samples([part.samples for part in parts], relabelling, self.device)
-            statistic = lagged_pairs(samples, relabelling.lags)
+            with self._interpreting:
+                statistic = lagged_pairs(samples, relabelling.lags)
         columns = 1 + relabelling.draws
         return replace(found, lagged=statistic[:, :columns], opposite=statistic[:, columns:])
 
@@ -210,9 +217,6 @@ def _tensor(buffer: torch.Tensor, place: int, piece: Piece) -> torch.Tensor:
         return tensor
     axis, taken = piece.gather
     return tensor.view(_CODES[dtype.itemsize]).index_select(axis, torch.from_numpy(taken).to(buffer.device)).view(dtype)
-
-
-_CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 
 
 def device_failure(error: BaseException) -> str | None:
