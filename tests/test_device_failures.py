@@ -91,7 +91,7 @@ def test_the_host_takes_over_when_all_fail(folders: tuple[Path, Path], monkeypat
 def test_no_device_is_left(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
     monkeypatch.setattr(choosing, "choose_devices", lambda *_: [Failing("only", after=3)])
-    with pytest.raises(DeviceError, match="^only: out of memory$"):
+    with pytest.raises(DeviceError, match=r"^only: out of memory$"):
         compare(*folders)
     assert threading.active_count() == before
 
@@ -99,7 +99,7 @@ def test_no_device_is_left(folders: tuple[Path, Path], monkeypatch: pytest.Monke
 def test_other_errors_are_not_hidden(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong(HostDevice):
         def compute(self, weights: Weights, slab: Slab) -> Part:
-            raise ZeroDivisionError("a mistake")
+            raise ZeroDivisionError(f"a mistake in {slab.unit.address} of {weights}")
 
     monkeypatch.setattr(choosing, "choose_devices", lambda *_: [Wrong(2), HostDevice(1, spare=True)])
     with pytest.raises(ZeroDivisionError, match="a mistake"):

@@ -86,7 +86,9 @@ def test_a_run_is_not_resumed_on_another_kind(
 
 
 def test_a_tensor_without_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [write_checkpoint(tmp_path / name, {"scale": np.array(value, BF16)}) for name, value in (("a", 2), ("b", 3))]
+    paths = [
+        write_checkpoint(tmp_path / name, {"scale": np.array(value, BF16)}) for name, value in (("a", 2), ("b", 3))
+    ]
     found = compared((paths[0], paths[1]), [Named("one"), Named("two")], monkeypatch)
     assert found["tensors"]["max_abs_difference"].to_pylist() == [1.0]
 
@@ -111,14 +113,14 @@ def test_without_cuda() -> None:
     for text in ("auto", "cpu", "cpu,auto"):
         (device,) = choose_devices(text, 3)
         assert isinstance(device, HostDevice) and device.lanes == 3 and not device.spare
-    with pytest.raises(DeviceError, match="^--device cuda:1: this build has no CUDA kernels$") as caught:
+    with pytest.raises(DeviceError, match=r"^--device cuda:1: this build has no CUDA kernels$") as caught:
         choose_devices("cpu,cuda:1", 1)
     assert "nvcc" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("text", ["tpu", "", "cuda:", "cuda:x", "cpu,,cuda", "CPU"])
 def test_names_that_are_none(text: str) -> None:
-    with pytest.raises(DeviceError, match="is not auto, cpu, cuda or cuda:N"):
+    with pytest.raises(DeviceError, match=r"is not auto, cpu, cuda or cuda:N"):
         choose_devices(text, 1)
 
 
@@ -134,6 +136,6 @@ def test_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.hint == "pip install 'weightkin[gpu]'"
     monkeypatch.setattr(choosing, "native_cuda", lambda: Native(2))
     monkeypatch.setattr(choosing, "lacking", lambda: None)
-    with pytest.raises(DeviceError, match="^--device cuda:2: there is no such GPU$") as caught:
+    with pytest.raises(DeviceError, match=r"^--device cuda:2: there is no such GPU$") as caught:
         choose_devices("cuda:2", 1)
     assert caught.value.hint == "those here have the numbers 0 to 1"

@@ -55,7 +55,7 @@ def shown_warnings(quiet: bool) -> Iterator[None]:
                 show(text, category, *place, **more)
 
         warnings.simplefilter("always", DeviceWarning)
-        warnings.showwarning = tell
+        warnings.showwarning = tell  # type: ignore[assignment]  # its place is handed on as it came
         yield
 
 

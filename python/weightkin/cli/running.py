@@ -22,7 +22,8 @@ Show = Callable[["Console", "Results", bool], None]
 def run(function: Callable[..., Results], models: Sequence[str], options: RunOptions, show: Show) -> None:
     """`function` is weightkin.compare or another that takes its options; `show` prints its results."""
     settings: dict[str, Any] = {
-        "output": options.output, "resume": options.resume, "device": options.device, "threads": options.threads, "memory": options.memory,
+        "output": options.output, "resume": options.resume, "device": options.device, "threads": options.threads,
+        "memory": options.memory,
         "include": options.include, "exclude": options.exclude, "seed": options.seed, **_null(options.null),
         **({"canonical": True} if options.canonical else {}),
     }  # fmt: skip
@@ -59,7 +60,15 @@ def run_with(
 
 def dry_run(models: Sequence[str], options: RunOptions) -> None:
     """Prints what the same command would do without --dry-run."""
-    chosen = (options.include, options.exclude, options.null, options.device, options.threads, options.as_json, options.verbose)
+    chosen = (
+        options.include,
+        options.exclude,
+        options.null,
+        options.device,
+        options.threads,
+        options.as_json,
+        options.verbose,
+    )
     show_plan(models, *chosen, canonical=options.canonical)
 
 

@@ -20,7 +20,7 @@ from .. import _core, ops
 from ..errors import DeviceError
 from ..kernels.lagged import lagged_pairs
 from ..similarity import magnitude_values, weighted_quantile
-from ..slabs import Slab
+from ..slabs import Slab, slabs_of
 from ..units import Unit
 from .device import Device, Part
 from .host import with_null, with_quantile
@@ -105,11 +105,12 @@ class TorchDevice(Device):
     def _measure(self, unit: Unit) -> tuple[int, bool]:
         if not unit.is_float or any(view.dtype not in DTYPES for view in unit.views):
             return self._slab, False
-        size = min(self._slab, unit.nbytes)
-        nbytes = copied(unit, size)
-        if nbytes > FAR * size and size < unit.nbytes:
-            size, nbytes = unit.nbytes, copied(unit, unit.nbytes)
-        elements = unit.parameters * size // unit.nbytes
+        size, first = self._slab, slabs_of(unit, self._slab)[0]
+        nbytes = copied(first)
+        if nbytes > FAR * first.nbytes:
+            size, first = unit.nbytes, Slab(unit, 0, len(unit.bounds) - 1)
+            nbytes = copied(first)
+        elements = int(unit.bounds[first.last])
         met = elements * len(unit.members) * (4 if unit.meeting_dtype == "F32" else 2)
         return size, nbytes + 2 * met + KERNELS * elements <= self.memory // LANES
 
@@ -204,7 +205,7 @@ class TorchDevice(Device):
                 return
             self._ring = self._make_ring()
             for _ in range(LANES):
-                stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+                stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
                 self._lanes.put(_Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
 
 
