@@ -7,7 +7,7 @@ device with Triton's interpreter and a ring to ordinary memory, which is how it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Lock
@@ -23,6 +23,7 @@ from ..similarity import magnitude_values, weighted_quantile
 from ..slabs import Slab, slabs_of
 from ..units import Unit
 from .device import Device, Part
+from .driver import driver
 from .host import with_null, with_quantile
 from .pieces import FAR, Piece, copied, pieces_of
 from .torch_sweep import DTYPES, meet, sample, sweep, whole_samples
@@ -160,15 +161,19 @@ class TorchDevice(Device):
         lane.reserve(places[-1])
         ring, base = self._opened(), lane.buffer.data_ptr()
         tickets = []
-        for model, piece, place in zip(unit.members, pieces, places, strict=False):
-            mapping = weights.shards[model][piece.shard]
-            tickets.append(ring.submit_ranges(mapping, piece.offsets, piece.length, base + place, lane.handle))
-        for model, ticket in zip(unit.members, tickets, strict=True):
-            try:
+        try:
+            for model, piece, place in zip(unit.members, pieces, places, strict=False):
+                mapping = weights.shards[model][piece.shard]
+                tickets.append(ring.submit_ranges(mapping, piece.offsets, piece.length, base + place, lane.handle))
+            for ticket in tickets:
                 ring.wait(ticket, lane.handle)
-            except OSError:
-                weights.shards[model].check()  # raises: the file shrank
-                raise
+        except (OSError, RuntimeError) as error:
+            for ticket in tickets:  # until nothing is on its way to the buffer any more
+                with suppress(OSError, RuntimeError):
+                    ring.wait(ticket, None)
+            if isinstance(error, OSError):
+                weights.check()  # raises: a file shrank
+            raise DeviceError(str(error)) from error
         return [_tensor(lane.buffer, place, piece) for piece, place in zip(pieces, places, strict=False)]
 
     def _opened(self) -> _core.Ring:
@@ -203,7 +208,10 @@ class TorchDevice(Device):
         with self._opening:
             if self._ring is not None:
                 return
-            self._ring = self._make_ring()
+            try:
+                self._ring = self._make_ring()
+            except RuntimeError as error:
+                raise DeviceError(str(error)) from error
             for _ in range(LANES):
                 stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
                 self._lanes.put(_Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
@@ -234,16 +242,18 @@ def cuda_device(number: int, threads: int) -> TorchDevice:
     """GPU `number`, whose ring is filled by `threads` threads. Raises `DeviceError`."""
     from .. import _cuda
 
-    device = torch.device("cuda", number)
-    properties = _cuda.properties(number)
     try:
-        free, _ = torch.cuda.mem_get_info(device)
+        properties = _cuda.properties(number)
     except RuntimeError as error:
-        raise DeviceError(f"cuda:{number}: {str(error).strip().splitlines()[0]}") from None
-    major, minor = torch.cuda.get_device_capability(device)
+        raise DeviceError(f"cuda:{number}: {error}") from None
+    major, minor = properties["capability"]
+    facts = {
+        "model": properties["name"],
+        "capability": f"{major}.{minor}",
+        "driver": driver(),
+        "torch": torch.__version__,
+    }
     return TorchDevice(
-        device, f"cuda:{number}", f"cuda {major}.{minor}", int(SHARE * free),
-        lambda: _core.Ring(_cuda.transport(number, SLOTS, SLOT_BYTES), threads),
-        {"model": properties["name"], "capability": f"{major}.{minor}", "driver": properties["driver"],
-         "torch": torch.__version__},
+        torch.device("cuda", number), f"cuda:{number}", f"cuda {major}.{minor}", int(SHARE * properties["free_memory"]),
+        lambda: _cuda.Ring(number, SLOTS, SLOT_BYTES, threads), facts,
     )  # fmt: skip
