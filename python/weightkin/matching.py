@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from threading import Lock
 from typing import Any, get_args
 
 import numpy as np
@@ -12,10 +13,12 @@ import pyarrow as pa
 
 from .comparison import Progress, open_models, thread_count
 from .correspondence.alignment import Alignment, Mlp, MlpMatch, to_json
+from .correspondence.compute import Compute
 from .correspondence.descriptors import Side
 from .correspondence.experts import match_layer, unsearchable
 from .correspondence.layer_choice import Choice, LayerPair, Layers, choose_layers
-from .correspondence.layer_match import By
+from .correspondence.layer_match import By, LayerMatch
+from .correspondence.workers import Workers
 from .errors import PlanError, ResultsError
 from .results.experts import SCHEMAS, pack, unpack
 from .results.experts_summary import summarise
@@ -51,7 +54,7 @@ def experts(
     ):
         if value not in known:
             raise PlanError(f"{name}={value!r} is none of {', '.join(known)}")
-    threads = thread_count(threads)
+    workers = Workers(thread_count(threads))
     if export is not None:
         _check_export(Path(export), output)
     models = open_models([a, b])
@@ -60,7 +63,7 @@ def experts(
         if not side.layers:
             raise PlanError(f"{side.model.checkpoint.path}: has no layer with a gated MLP that can be read")
     options = {"by": by, "layers": layers, "neurons": neurons, "seed": seed}
-    run = _Run(*sides, by, layers, neurons, seed, threads, progress)
+    run = _Run(*sides, by, layers, neurons, seed, workers, progress)
     results = record(
         "experts", options, [model.checkpoint.fingerprint() for model in models], output=output, resume=resume,
         units=1 + len(sides[1].layers), compute=run.compute, schemas=SCHEMAS, collect=run.collect,
@@ -83,11 +86,12 @@ class _Run:
     """One search, from the choice of layers to tables."""
 
     def __init__(
-        self, a: Side, b: Side, by: By, layers: Layers, neurons: str, seed: int, threads: int, progress: Progress
+        self, a: Side, b: Side, by: By, layers: Layers, neurons: str, seed: int, workers: Workers, progress: Progress
     ) -> None:
         self.a, self.b, self.by, self.layers, self.neurons = a, b, by, layers, neurons
-        self.seed, self.threads, self.progress = seed, threads, progress
+        self.seed, self.workers, self.progress = seed, workers, progress
         self.done = self.total = 0
+        self.counting = Lock()
 
     def compute(self, journal: Journal) -> dict[str, Any]:
         start = time.perf_counter()
@@ -102,23 +106,25 @@ class _Run:
             for _, pair in waiting
             for side, layer in ((self.a, pair.layer_a), (self.b, pair.layer_b))
         )
-        for number, pair in waiting:
-            self._say(f"layer {pair.layer_b}")
-            place = pair.component, pair.layer_a, pair.layer_b
-            match = match_layer(
-                self.a, self.b, place, by=self.by, neurons=self.neurons, seed=self.seed, threads=self.threads,
-                on_bytes=self._on_bytes,
-            )  # fmt: skip
+        for (number, pair), match in self.workers.spread(waiting, self._match):
             journal.append(number, pack(match, pair))
         self.a.weights.check()
         self.b.weights.check()
         throughput = describe_throughput(self.done, time.perf_counter() - start)
-        return {"devices": describe_devices(self.threads), "throughput": throughput}
+        return {"devices": describe_devices(self.workers.threads), "throughput": throughput}
+
+    def _match(self, compute: Compute, task: tuple[int, LayerPair]) -> LayerMatch:
+        _, pair = task
+        self._say(f"layer {pair.layer_b}")
+        return match_layer(
+            self.a, self.b, (pair.component, pair.layer_a, pair.layer_b), by=self.by, neurons=self.neurons,
+            seed=self.seed, compute=compute, on_bytes=self._on_bytes,
+        )  # fmt: skip
 
     def _choose(self) -> Choice:
         """Raises `PlanError` if no layer can be searched."""
         found = choose_layers(
-            self.a, self.b, self.layers, seed=self.seed, threads=self.threads, on_bytes=self._on_bytes, say=self._say
+            self.a, self.b, self.layers, seed=self.seed, workers=self.workers, on_bytes=self._on_bytes, say=self._say
         )
         pairs, untested = [], list(found.untested)
         for pair in found.pairs:
@@ -152,7 +158,8 @@ class _Run:
         return {"models": describe_models(models), "experts": entry}
 
     def _on_bytes(self, count: int) -> None:
-        self.done += count
+        with self.counting:
+            self.done += count
         self._say("matching")
 
     def _say(self, what: str) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint.writing import appearing, copy_other_files, copy_shards, new_folder
-from .comparison import open_models, usable_cores
+from .comparison import open_models, thread_count
 from .correspondence.alignment import read_alignment
 from .correspondence.reordering import Note, reorder
 from .correspondence.search import Found, find_alignment
+from .correspondence.workers import Workers
 from .errors import ResultsError
 from .results.verdict import layers_text
 from .statistics.null import DRAWS
@@ -62,8 +63,8 @@ def align(
     if alignment is not None:
         chosen = read_alignment(Path(alignment))
     else:
-        threads = threads or usable_cores()
-        found = find_alignment(model_a, model_b, seed=seed, threads=threads, draws=DRAWS, progress=progress)
+        workers = Workers(thread_count(threads))
+        found = find_alignment(model_a, model_b, seed=seed, workers=workers, draws=DRAWS, progress=progress)
         chosen = found.alignment
         notes += [*found.notes, *_lines(_not_found(found))]
     reordering = reorder(model_a, model_b, chosen)
