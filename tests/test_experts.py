@@ -18,6 +18,7 @@ from weightkin.correspondence.compute import HostCompute
 from weightkin.correspondence.descriptors import Side
 from weightkin.correspondence.experts import match_layer, unsearchable
 from weightkin.correspondence.layer_match import By, LayerMatch
+from weightkin.devices import HostDevice
 from weightkin.schema import resolve
 
 
@@ -33,7 +34,7 @@ def matches(
     pairs = [("text", layer, layer) for layer in layers]
     one, other = (Side(model) for model in models)
     return [
-        match_layer(one, other, pair, seed=seed, compute=HostCompute(2), by=by, neurons=neurons)
+        match_layer(one, other, pair, seed=seed, compute=HostCompute(HostDevice(2)), by=by, neurons=neurons)
         for pair in pairs
         if unsearchable(one, other, pair, by) is None
     ]
@@ -169,7 +170,8 @@ def test_nothing_depends_on_threads(tmp_path: Path) -> None:
     ]
     sides = [Side(model) for model in models]
     one, three = (
-        match_layer(sides[0], sides[1], ("text", 1, 1), seed=0, compute=HostCompute(threads)) for threads in (1, 3)
+        match_layer(sides[0], sides[1], ("text", 1, 1), seed=0, compute=HostCompute(HostDevice(threads)))
+        for threads in (1, 3)
     )
     assert np.array_equal(one.scores, three.scores) and np.array_equal(one.statistic, three.statistic)
     for at, neurons in one.neurons.items():

@@ -154,7 +154,7 @@ class _Work:
 
         from .correspondence.workers import Workers  # slow to import
 
-        workers = Workers(self.threads)
+        workers = Workers.of(self.devices)
         search = partial(aligning.search, seed=self.seed, workers=workers, draws=self.null, progress=self.progress)
         if way is None:
             sweep(self.plan)

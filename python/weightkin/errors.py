@@ -48,7 +48,3 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, done: int, total: int, output: Path | None) -> None:
         super().__init__()
         self.done, self.total, self.output = done, total, output
-
-
-class DeviceError(WeightkinError):
-    """A device cannot be used, or failed while it computed."""

@@ -20,13 +20,15 @@ from .correspondence.layer_units import MATRIX_GROUPS, LayerUnit, depth, layer_u
 from .correspondence.layers import ALL, UNORDERED, out_of_order, pool_groups, without_itself
 from .correspondence.maps import Array, LayerMap, layer_map
 from .correspondence.workers import Workers
+from .devices import Device, describe_devices, kinds, opened_devices
+from .devices.choosing import AUTO
 from .errors import PlanError
 from .results.folder import Results
 from .results.journal import Journal
 from .results.layer_packing import pack, unpack
 from .results.layer_summary import Group, summarise
 from .results.layer_tables import BASELINES, baselines, layers_table, maps_table, schemas
-from .results.recording import Write, describe_devices, describe_throughput, record
+from .results.recording import Write, describe_throughput, record
 from .results.summary import describe_models
 from .schema import Model
 from .similarity import PairSums
@@ -39,6 +41,7 @@ def layers(
     *,
     output: str | Path | None = None,
     resume: bool = False,
+    device: str = AUTO,
     threads: int | None = None,
     seed: int = 0,
     null: int = DRAWS,
@@ -51,27 +54,28 @@ def layers(
     `experts`: routed experts too, each with that of its number, which is most of the bytes of a mixture. Other options are
     those of `weightkin.matrix`. The tables are `layers` and `maps`, of one model also `baselines`; the summary has "layers".
 
-    Raises `CheckpointError`, `PlanError` or `ResultsError`, each one line.
+    Raises `CheckpointError`, `PlanError`, `DeviceError` or `ResultsError`, each one line.
     """
     if len(paths) not in (1, 2):
         raise PlanError(f"{len(paths)} models given: layers compares two, or one with itself")
     if null < FEWEST_DRAWS:
         raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}")
-    workers = Workers(thread_count(threads))
-    run = _Run(open_models(paths), experts, null, seed, workers, progress)
+    models = open_models(paths)
     options = {"null": null, "seed": seed, "experts": experts}
-    return record(
-        "layers", options, [model.checkpoint.fingerprint() for model in run.models],
-        output=output, resume=resume, units=len(run.units) * len(paths), compute=run.compute, schemas=schemas(len(paths)),
-        collect=run.collect,
-    )  # fmt: skip
+    with opened_devices(device, thread_count(threads)) as devices:
+        run = _Run(models, experts, null, seed, devices, progress)
+        return record(
+            "layers", options, [model.checkpoint.fingerprint() for model in models], output=output, resume=resume,
+            kinds=kinds(devices), units=len(run.units) * len(paths), compute=run.compute, schemas=schemas(len(paths)),
+            collect=run.collect,
+        )  # fmt: skip
 
 
 class _Run:
     """Units of work, each one role: computed into the journal, then collected by group and component."""
 
     def __init__(
-        self, models: list[Model], experts: bool, null: int, seed: int, workers: Workers, progress: Progress
+        self, models: list[Model], experts: bool, null: int, seed: int, devices: Sequence[Device], progress: Progress
     ) -> None:
         self.models, self.pair = models, (models[0], models[-1])
         self.one = len(models) == 1
@@ -79,7 +83,8 @@ class _Run:
         if self.one and max(depth(models[0], unit.component) for unit in self.units) < 2:
             raise PlanError(f"{models[0].checkpoint.name}: has one layer, and no other to compare it with")
         self.draws = draws_of(self.units, null)
-        self.seed, self.workers, self.progress = seed, workers, progress
+        self.seed, self.devices, self.progress = seed, devices, progress
+        self.workers = Workers.of(devices)
 
     def depths(self, component: str) -> tuple[int, int]:
         return depth(self.pair[0], component), depth(self.pair[1], component)
@@ -105,7 +110,7 @@ class _Run:
             scores = self._scores(unit, shards, True)
             return scores, unit_sums(unit, shards, self.depths(unit.component), compute, on_read)
 
-        for unit, (scores, sums) in self.workers.spread(waiting, compare):
+        for unit, (scores, sums) in self.workers.spread(waiting, compare, lambda unit: unit.nbytes):
             for one in shards:
                 one.check()
             journal.append(unit.index, pack(scores, sums))
@@ -118,7 +123,7 @@ class _Run:
         seconds = time.perf_counter() - start
         self.progress("writing", total, total)
         return {
-            "devices": describe_devices(self.workers.threads),
+            "devices": describe_devices(self.devices),
             "throughput": describe_throughput(done - before, seconds),
         }
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import ops, reference
+from ..devices import Device, HostDevice
 from .alignment import Indices
 from .mlps import MlpLayer, Weights
 from .neurons import NeuronMatch, NeuronPair, match_pairs
@@ -21,7 +22,12 @@ Descriptors = Any
 
 
 class Compute(Protocol):
-    """Only what costs: everything else of a search is numpy, the same for all. Used by one thread at a time."""
+    """Only what costs: everything else of a search is numpy, the same for all. Used by one thread at a time.
+
+    All but `forget` raise `DeviceError` when the device, not the input, is at fault.
+    """
+
+    device: Device
 
     def probe(self, weights: Weights, layer: MlpLayer, orbit: Orbit, seed: int, on_bytes: OnBytes) -> Descriptors:
         """[E, m, K]: as `probe.probe`."""
@@ -57,8 +63,9 @@ class Compute(Protocol):
 class HostCompute:
     """This processor, by `ops` and numpy. Results do not depend on `threads`."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, device: HostDevice) -> None:
+        self.device: Device = device
+        self.threads = device.lanes
 
     def probe(self, weights: Weights, layer: MlpLayer, orbit: Orbit, seed: int, on_bytes: OnBytes) -> Floats:
         return probe(weights, layer, orbit, seed, self.threads, on_bytes)

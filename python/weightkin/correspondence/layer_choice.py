@@ -107,7 +107,7 @@ def _sketches(side: Side, places: Sequence[Place], seed: int, workers: Workers, 
         finally:
             compute.forget()
 
-    found = dict(workers.spread(places, sketch))
+    found = dict(workers.spread(places, sketch, lambda place: side.layers[place].nbytes))
     return [found[place] for place in places]
 
 

@@ -163,12 +163,17 @@ def _experts(
     held = _InMemory()
     memory = held if memory is None else memory
     waiting = [number for number in range(len(pairs)) if not memory.holds(number)]
-    on_bytes = _counted(progress, sum(_nbytes(sides, pairs[number]) for number in waiting))
+
+    def nbytes(number: int) -> int:
+        component, *layers = pairs[number]
+        return sum(side.layers[component, layer].nbytes for side, layer in zip(sides, layers, strict=True))
+
+    on_bytes = _counted(progress, sum(map(nbytes, waiting)))
 
     def match(compute: Compute, number: int) -> LayerMatch:
         return match_layer(*sides, pairs[number], seed=seed, compute=compute, on_bytes=on_bytes)
 
-    for number, one in workers.spread(waiting, match):
+    for number, one in workers.spread(waiting, match, nbytes):
         memory.keep(number, one)
     for side in sides:
         side.weights.check()
@@ -177,11 +182,6 @@ def _experts(
         mlps |= memory.mlps(number)
     matches = tuple(held.matches[number] for number in sorted(held.matches))
     return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=matches)
-
-
-def _nbytes(sides: tuple[Side, Side], pair: tuple[str, int, int]) -> int:
-    component, *layers = pair
-    return sum(side.layers[component, layer].nbytes for side, layer in zip(sides, layers, strict=True))
 
 
 def _counted(progress: Progress, total: int) -> OnBytes:
