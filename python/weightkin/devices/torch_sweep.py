@@ -76,7 +76,9 @@ def _take(tensor: torch.Tensor, at: tuple[torch.Tensor, ...]) -> torch.Tensor:
     return tensor.view(torch.uint8)[at].view(tensor.dtype)  # 8-bit floats cannot be indexed
 
 
-def whole_samples(parts: Sequence[list[torch.Tensor]], relabelling: Relabelling, device: torch.device) -> list[torch.Tensor]:
+def whole_samples(
+    parts: Sequence[list[torch.Tensor]], relabelling: Relabelling, device: torch.device
+) -> list[torch.Tensor]:
     """The samples of all slabs of a unit, wherever they are, as one tensor of each member on `device`."""
     axis = 1 if relabelling.axis == 0 else 0
     return [torch.cat([one.to(device) for one in member], axis) for member in zip(*parts, strict=True)]
