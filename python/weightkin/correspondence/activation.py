@@ -56,9 +56,9 @@ class Activation:
 
     name: str
     """A key of `GATES`, or `CLAMPED`."""
-    alpha: float = 1.0
+    alpha: float = 1.702
     """Of `CLAMPED` alone, as is `limit`."""
-    limit: float = float("inf")
+    limit: float = 7.0
 
     def __call__(self, gate: Array, up: Array) -> Array:
         if self.name != CLAMPED:
