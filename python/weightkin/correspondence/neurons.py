@@ -27,7 +27,8 @@ MOST_MEMORY, MEMORY_SHARE = 1 << 30, 8
 """Searches run side by side in at most this many bytes and this part (an eighth) of the machine's memory; two always may."""
 COPIES, PRODUCTS = 16, 24
 """Bytes that a search takes for each weight of one matrix of the wider MLP: float32 copies of two, and what is made of them
-on the way; and for each pair of neurons: products and what an assignment makes of them. 140 MB for 1408 neurons of 4096 channels."""
+on the way; and for each pair of neurons: products and what an assignment makes of them. 140 MB for 1408 neurons of 4096
+channels."""
 GATHERED = 64
 """Neurons whose rows are brought together at a time."""
 
