@@ -14,6 +14,7 @@ from ..similarity import PairSums, measures, pearson
 from ..statistics.vectors import correlation_z
 from ..units import Unit
 from .evidence import NULLS
+from .gains import GAINS
 from .triples import TRIPLES
 
 MEASURES = [
@@ -56,7 +57,7 @@ BLOCKS = pa.schema(
 def schemas(models: int) -> dict[str, pa.Schema]:
     """The tables of a comparison of so many models."""
     triples = {"triples": TRIPLES} if models > 2 else {}
-    return {"tensors": TENSORS, "blocks": BLOCKS, "nulls": NULLS, **triples}
+    return {"tensors": TENSORS, "blocks": BLOCKS, "nulls": NULLS, "gains": GAINS, **triples}
 
 
 def pair_index(members: int, i: int, j: int) -> int:
