@@ -41,8 +41,8 @@ def show_experts(console: Console, results: Results, verbose: bool) -> None:
         console.print(Text(f"Too narrow for: {', '.join(ROOMY[len(NARROW) :])}.", "dim"))
     if verbose:
         _show_assignments(console, found["layers"])
-    console.print()
     _show_strips(console, rows)
+    console.print()
     for component in found["components"]:
         _show_pooled(console, component)
     console.print(Text(safe(found["statement"])))
@@ -103,8 +103,6 @@ def _show_strips(console: Console, rows: Sequence[Row]) -> None:
         strips = list(found.items())
         name = f"Matches of {safe(component)}" if len(components) > 1 else "Matches"
         show_strips(console, Scale(name, 0.0, 1.0), strips, "layer of B")
-        if len(best) > 1:
-            console.print()
 
 
 def _show_pooled(console: Console, component: Row) -> None:

@@ -173,7 +173,6 @@ def _show_strips(console: Console, results: Results, component: str, entry: Mapp
         for group, name in names.items()
     ]  # fmt: skip
     top = max([CLEAR, *(z for _, values in strips for z in values.values())])
-    console.print()
     name, of = ("z of the best other layer", "layer") if one else ("z of the best layer of A", "layer of B")
     show_strips(console, Scale(name, CLEAR, top, CLEAR), strips, of)
 

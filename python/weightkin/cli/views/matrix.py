@@ -98,7 +98,6 @@ def _show_pairs(console: Console, results: Results, verbose: bool) -> None:
                 strips.append(
                     (Text(f"{pair['a'] + 1:>2} {pair['b'] + 1:>2} ").append(share), own[pair["a"], pair["b"]])
                 )
-        console.print()
         name = f"Share compared, and Pearson of {f'{safe(component)} ' if len(components) > 1 else ''}matrices"
         show_strips(console, Scale(name, 0.0, 1.0), strips)
         if len(shown) < len(order):

@@ -59,12 +59,13 @@ def mark(console: Console, scale: Scale, value: float | None) -> tuple[str, str]
 
 def show_strips(console: Console, scale: Scale, strips: Sequence[Strip], of: str = "layer") -> None:
     """A line per strip, a mark per layer; several layers share one, which then shows their mean, where the terminal is
-    narrow. Nothing for a single layer: a table says it."""
+    narrow. After an empty line; nothing at all for a single layer, which a table describes."""
     last = max((max(values, default=0) for _, values in strips), default=0)
     if last == 0:
         return
     room = max(console.width - LABEL, RULER)
     step = -(-(last + 1) // room)
+    console.print()
     console.print(Text.assemble((f"{scale.name} by {of}", "bold"), (f"  ({legend(console, scale, step)})", "dim")))
     for name, values in strips:
         label = name.copy() if isinstance(name, Text) else Text(safe(name))
@@ -78,7 +79,7 @@ def show_strips(console: Console, scale: Scale, strips: Sequence[Strip], of: str
 def legend(console: Console, scale: Scale, step: int = 1) -> str:
     """What the marks of a strip mean."""
     shown = marks(console)
-    parts = [f"{shown[0]} {scale.low:.3g} to {shown[-1]} {scale.high:.3g}"] if scale.high > scale.low else []
+    parts = [f"{shown[0]}={scale.low:.3g} to {shown[-1]}={scale.high:.3g}"] if scale.high > scale.low else []
     parts += [f"{BELOW} less{'' if parts else f' than {scale.floor:.3g}'}"] if scale.floor is not None else []
     parts += [f"{UNDEFINED} not compared", *([f"mean of {step} layers per mark"] if step > 1 else [])]
     return "; ".join(parts)
