@@ -168,7 +168,7 @@ def test_everything_is_drawn(browser: Browser, page: Path, width: int, scheme: s
             assert chart.find_elements(By.CSS_SELECTOR, ".main-svg") and chart.size["height"] > 150
             assert chart.find_elements(By.CSS_SELECTOR, ".hm image, .point, .points path, .js-line"), kind
         assert kind != "table" or section.find_elements(By.CSS_SELECTOR, "tbody tr")
-    assert kinds == {"groups", "table", "nulls", "roles", "norms", "blocks", "matrix", "layers", "experts"}
+    assert kinds == {"groups", "table", "nulls", "roles", "norms", "gains", "blocks", "matrix", "layers", "experts"}
     assert browser.js("return document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
     ground = browser.js("return getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")

@@ -22,6 +22,7 @@ const MEASURES = {
   relative_l2_a: ["|A-B| / |A|", "Cividis", 0, null],
   changed_fraction: ["share changed", "Cividis", 0, 1],
   identical_fraction: ["share identical", "Cividis", 0, 1],
+  channels: ["channels", "Cividis", 0, null],
   compared: ["share compared", "Cividis", 0, 1],
 };
 

@@ -75,7 +75,8 @@ function layers(root, spec) {
   );
   note(
     root,
-    "Every layer of B against every layer of A. Rings: the map that was found; a column without a ring matches nothing.",
+    "Every layer of B against every layer of A. Rings: the map that was found, over a single role that of all matrices; a column " +
+      "without a ring matches nothing.",
   );
   const chart = new Chart(root, spec.title, () => {
     const { a, b, measures: held, map } = own();
