@@ -101,16 +101,16 @@ function layers(root, spec) {
           marker: {
             symbol: "circle-open",
             size: Math.min(16, cell * 0.75),
-            color: "#ffffff",
-            line: { width: 2.5, color: INK.red },
+            color: INK.red,
+            line: { width: 2.5 },
           },
         },
       ],
       layout: {
         height: 130 + cell * a.length,
         margin: HEAT_MARGIN,
-        xaxis: whole(`layer of ${plain(spec.name_b)} (B)`, b.length),
-        yaxis: { ...whole(`layer of ${plain(spec.name_a)} (A)`, a.length), autorange: "reversed" },
+        xaxis: { ...whole(`layer of ${plain(spec.name_b)} (B)`, b.length), range: [b[0] - 0.5, b.at(-1) + 0.5] },
+        yaxis: { ...whole(`layer of ${plain(spec.name_a)} (A)`, a.length), range: [a.at(-1) + 0.5, a[0] - 0.5] },
       },
     };
   });
