@@ -20,12 +20,12 @@ from .coverage import statements
 from .pairs import most_alike, pairs_of
 from .provenance import provenance
 
-MOST_TENSORS, MOST_BLOCKS = 30_000, 120_000
-"""On one page: together about 7 MB."""
-MOST_GAINS = 600_000
-"""Values of norm gains on one page, of all models together: 1.6 MB."""
-MOST_MAPS = 28
-"""Pairs of models whose layers are drawn role by role: all pairs of 8 models."""
+MOST_TENSORS, MOST_BLOCKS = 22_000, 80_000
+"""On one page: together about 4 MB."""
+MOST_GAINS = 400_000
+"""Values of norm gains on one page, of all models together: 1.1 MB."""
+MOST_MAPS = 16
+"""Pairs of models whose layers are drawn role by role, and whose norm gains are."""
 SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "gains", "models", "start")
 """In order; one after the other they are one script."""
 

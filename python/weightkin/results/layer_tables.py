@@ -42,7 +42,7 @@ BASELINES = pa.schema(
 
 def schemas(models: int) -> dict[str, pa.Schema]:
     """The tables of a run over one model or two."""
-    return {"layers": LAYERS, "layer_roles": LAYER_ROLES, "maps": MAPS} | (
+    return {"layers": LAYERS, "maps": MAPS, "layer_roles": LAYER_ROLES} | (
         {"baselines": BASELINES} if models == 1 else {}
     )
 
