@@ -61,6 +61,7 @@ def align(
     notes: list[str] = []
     if alignment is not None:
         chosen = read_alignment(Path(alignment))
+        notes += chosen.other_files(model_a, model_b)
     else:
         threads = threads or usable_cores()
         found = find_alignment(model_a, model_b, seed=seed, threads=threads, draws=DRAWS, progress=progress)
