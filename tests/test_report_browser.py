@@ -51,6 +51,9 @@ class Browser:
 
     def open(self, page: Path) -> None:
         self.driver.get(page.as_uri())
+        # The first `get` may return when the browser's own first page is there.
+        loaded = "return document.readyState === 'complete' && location.protocol === 'file:'"
+        self.until(lambda: bool(self.js(loaded)))
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
