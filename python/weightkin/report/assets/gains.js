@@ -120,7 +120,9 @@ function oneLayer([a, b]) {
 function allLayers(count, pair) {
   const cells = new Float64Array(CELLS * CELLS);
   const cell = (value, { mean, deviation }) =>
-    Math.floor(((Math.min(REACH, Math.max(-REACH, (value - mean) / deviation)) + REACH) / (2 * REACH)) * (CELLS - 1e-6));
+    Math.floor(
+      ((Math.min(REACH, Math.max(-REACH, (value - mean) / deviation)) + REACH) / (2 * REACH)) * (CELLS - 1e-6),
+    );
   for (let at = 0; at < count; at++) {
     const [a, b] = pair(at);
     for (let channel = 0; channel < a.values.length; channel++) {

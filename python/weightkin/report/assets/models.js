@@ -24,7 +24,7 @@ function matrices(root, spec) {
     const z = matrix(column(own.measures[state.measure]), size, size);
     const names = spec.names.map((name, at) => `${at + 1} ${plain(name)}`);
     const text = z.map((row, a) =>
-      row.map((value, b) => (a === b || value === null ? "" : value.toFixed(size > 8 ? 2 : 4))),
+      row.map((value, b) => (a === b || value === null ? "" : rounded(value, size > 8 ? 2 : 4))),
     );
     const said = z.map((row, a) => row.map((_, b) => (words.get(a * size + b) ?? "itself").replaceAll("_", " ")));
     const ticks = names.map((name) => (name.length > 18 ? `${name.slice(0, 17)}…` : name));
