@@ -152,7 +152,10 @@ class _Work:
             relabellings.extend(plan)
             self._sweep(plan, journal, relabellings)
 
-        search = partial(aligning.search, seed=self.seed, threads=self.threads, draws=self.null, progress=self.progress)
+        from .correspondence.workers import Workers  # slow to import
+
+        workers = Workers.of(self.devices)
+        search = partial(aligning.search, seed=self.seed, workers=workers, draws=self.null, progress=self.progress)
         if way is None:
             sweep(self.plan)
         else:
