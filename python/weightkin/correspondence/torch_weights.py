@@ -38,7 +38,7 @@ class TorchWeights:
     def mlps(self, weights: Weights, wanted: Sequence[MlpViews], lane: Lane, keep: bool = False) -> list[Parts]:
         """All tensors of each; what is not there yet is asked for at once, so that the link has no rest."""
         found = {mlp.mlp: self._held[id(weights), mlp.mlp] for mlp in wanted if (id(weights), mlp.mlp) in self._held}
-        absent = [mlp for mlp in wanted if mlp.mlp not in found]
+        absent = list({mlp.mlp: mlp for mlp in wanted if mlp.mlp not in found}.values())
         tensors = iter(self._copies(weights.shards, [view for mlp in absent for view in mlp.views.values()], lane))
         for mlp in absent:
             found[mlp.mlp] = {part: next(tensors) for part in mlp.views}
