@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..checkpoint.mapping import Shards
-from ..devices.torch_device import Lane, TorchDevice
+from ..devices.torch_lanes import Lane, TorchLanes
 from ..devices.torch_sweep import DTYPES
 from ..view import View
 from .alignment import Mlp
@@ -21,7 +21,7 @@ from .torch_probe import Parts
 class TorchWeights:
     """The MLPs of a few layers, as long as they fit in `memory` bytes; what does not is copied whenever it is asked for."""
 
-    def __init__(self, device: TorchDevice, memory: int) -> None:
+    def __init__(self, device: TorchLanes, memory: int) -> None:
         self._device, self._memory, self._free = device, memory, memory
         self._held: dict[tuple[int, Mlp], Parts] = {}
 
