@@ -28,11 +28,12 @@ def summarise(course: Course, steps: Steps, gathered: Gathered) -> dict[str, Any
     """The keys `coverage` and `series` of summary.json. Checkpoints are counted from 1, in the order given."""
     first = course.models[course.members[0]].checkpoint
     start = find_start(gathered.tensors, first.parameters)
-    found = find_steps(gathered, steps.intervals(course.members), start.word == "not_random")
+    ordered = steps.values is None or steps.intervals(course.members) is not None
+    found = find_steps(gathered, steps.intervals(course.members), start.word == "not_random", ordered)
     names = Names([model.checkpoint.name for model in course.models], course.members)
     left_out = [number for number in range(len(course.models)) if number not in course.members]
     groups = _groups(gathered)
-    series = {
+    series: dict[str, Any] = {
         "checkpoints": [
             {"checkpoint": number + 1, "name": model.checkpoint.name, "compared": number in course.members,
              "step": None if steps.values is None else steps.values[number]}
@@ -42,7 +43,8 @@ def summarise(course: Course, steps: Steps, gathered: Gathered) -> dict[str, Any
         "other_architecture": [number + 1 for number in left_out], "word": word(found, gathered, left_out),
         "jumps": [
             {"kind": jump.kind, "first": names.number(jump.first), "last": names.number(jump.last), "whole": jump.whole,
-             "groups": _places(jump.groups), "tensors": jump.tensors, "count": jump.count}
+             "groups": _places(jump.groups), "tensors": jump.tensors, "layers": jump.layers,
+             "count": jump.count}
             for jump in found.jumps
         ],
         "unusual": [{"checkpoint": names.number(at), "groups": _places(held)} for at, held in found.unusual.items()],
@@ -50,7 +52,7 @@ def summarise(course: Course, steps: Steps, gathered: Gathered) -> dict[str, Any
         "tested": _places(found.tested), "untestable": _places(found.untestable),
         "start": {"checkpoint": names.number(0), **_start(start)}, "groups": groups,
     }  # fmt: skip
-    series["statement"] = statement(found, start, series["word"], groups, names, left_out, gathered.not_finite)
+    series["statement"] = statement(found, start, series["word"], groups, names, left_out, gathered.not_finite, ordered)
     return {"coverage": gathered.coverage.to_dict(), "series": series}
 
 

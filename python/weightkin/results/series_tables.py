@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from ..trajectory.steps import Steps
 
 STEPS = pa.schema(
-    [("checkpoint", pa.int64()), ("name", pa.string()), ("step", pa.float64()), ("component", pa.string()), ("group", pa.string()),
-     ("tensors", pa.int64()), ("parameters", pa.int64()), ("norm", pa.float64()), ("growth", pa.float64()),
+    [("checkpoint", pa.int64()), ("name", pa.string()), ("step", pa.float64()), ("component", pa.string()),
+     ("group", pa.string()), ("tensors", pa.int64()), ("parameters", pa.int64()), ("norm", pa.float64()),
+     ("growth", pa.float64()),
      ("pearson_previous", pa.float64()), ("relative_l2_previous", pa.float64()), ("changed_fraction", pa.float64()),
      ("turn", pa.float64()), ("z_previous", pa.float64()), ("p_previous", pa.float64()), ("pearson_last", pa.float64()),
      ("z_last", pa.float64()), ("p_last", pa.float64()), ("pearson_around", pa.float64()), ("z_around", pa.float64()),
      ("p_around", pa.float64()), ("draws", pa.int64())]
 )  # fmt: skip
 """One row per checkpoint (counted from 1) and group. `growth`: norm by that of the checkpoint before. `previous`: against the
-checkpoint before; `last`: against the last one; `around`: the checkpoints before and after against each other. `turn`: cosine of
-the step to the checkpoint and the step from it. p: ranks among the draws, for matrices extrapolated from z beyond them."""
+checkpoint before; `last`: against the last one; `around`: the checkpoints before and after against each other. `turn`: cosine
+of the step to the checkpoint and the step from it. p: ranks among the draws, for matrices extrapolated from z beyond them."""
 
 START = pa.schema(
     [("component", pa.string()), ("group", pa.string()), ("layer", pa.int64()), ("role", pa.string()), ("expert", pa.int64()),
@@ -95,11 +96,11 @@ def start_table(gathered: Gathered) -> pa.Table:
             "parameters": unit.parameters, "scale": tensor.mean_square**0.5,
         }  # fmt: skip
         if start:
-            row |= dict(zip(("smallest", "largest"), map(float, start["extremes"]), strict=True))  # type: ignore[arg-type]
-            row |= {name: float(start[name]) for name in ("kurtosis",) if name in start}  # type: ignore[arg-type]
+            row |= dict(zip(("smallest", "largest"), map(float, start["extremes"]), strict=True))
+            row |= {name: float(start[name]) for name in ("kurtosis",) if name in start}
         if "family" in start:
-            row |= {"family": str(start["family"]), "distribution": float(start["distance"])}  # type: ignore[arg-type]
+            row |= {"family": str(start["family"]), "distribution": float(start["distance"])}
         if "structure" in start:
-            row |= dict(zip(("rows", "columns", "edge", "correlation"), map(float, start["structure"]), strict=True))  # type: ignore[arg-type]
+            row |= dict(zip(("rows", "columns", "edge", "correlation"), map(float, start["structure"]), strict=True))
         rows.append({name: None if value != value else value for name, value in row.items()})
     return pa.Table.from_pylist(rows, START)

@@ -7,6 +7,7 @@ even than chance, which is no sign of training.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ EDGE_WITHOUT_DOUBT = 3.0
 """Deviations of the largest singular value below which there is nothing to explain."""
 FLAT = 0.01
 """Kurtosis this close to that of one magnitude for all entries leaves their lines no chance to differ."""
+TIE = 0.3
+"""Difference of distances from two families that says nothing."""
 TRUNCATIONS = (2.0, 3.0)
 """Deviations at which truncated normals are cut in the libraries that have them."""
 
@@ -90,7 +93,12 @@ def spread(mean_squares: Array, entries: float, kurtosis: float) -> float:
     if kurtosis < 1 + FLAT:
         return 0.0
     chi = float(((mean_squares / mean_squares.mean() - 1) ** 2).sum()) * entries / (kurtosis - 1)
-    return ((chi / freedom) ** (1 / 3) - 1 + 2 / (9 * freedom)) / (2 / (9 * freedom)) ** 0.5
+    return _deviations(chi, freedom)
+
+
+def _deviations(chi: float, freedom: int) -> float:
+    """Of a chi-squared number."""
+    return float(((chi / freedom) ** (1 / 3) - 1 + 2 / (9 * freedom)) / (2 / (9 * freedom)) ** 0.5)
 
 
 def _edge(products: Array, columns: int, variance: float) -> float:
@@ -110,7 +118,7 @@ def _correlation(products: Array, columns: int) -> float:
     cosines = products / norms[:, None] / norms
     total = (float((cosines**2).sum()) - m) / 2
     variance = m * (m - 1) * (n - 1) / (n**2 * (n + 2))
-    return (total - m * (m - 1) / (2 * n)) / variance**0.5
+    return float((total - m * (m - 1) / (2 * n)) / variance**0.5)
 
 
 class Fit(NamedTuple):
@@ -133,14 +141,15 @@ def fit(entries: Array) -> Fit | None:
         expected = law(ordered)
         distance = max(float((steps[1:] - expected).max()), float((expected - steps[:-1]).max()))
         candidates.append(Fit(family, distance * len(ordered) ** 0.5))
-    return min(candidates, key=lambda one: one.distance)
+    nearest = min(one.distance for one in candidates)
+    return next(one for one in candidates if one.distance <= nearest + TIE)  # the simplest of those that fit as well
 
 
 @cache
-def _laws():  # type: ignore[no-untyped-def]
+def _laws() -> dict[str, Callable[[Array], Array]]:
     """Distribution functions of mean 0 and variance 1."""
 
-    def truncated(cut: float):  # type: ignore[no-untyped-def]
+    def truncated(cut: float) -> Callable[[Array], Array]:
         inside = 2 * special.ndtr(cut) - 1
         width = (1 - 2 * cut * np.exp(-(cut**2) / 2) / (2 * np.pi) ** 0.5 / inside) ** 0.5
         return lambda x: (special.ndtr(np.clip(x * width, -cut, cut)) - special.ndtr(-cut)) / inside
@@ -175,4 +184,4 @@ def depth_spread(mean_squares: Array, depths: Array, entries: float, kurtosis: f
     if kurtosis < 1 + FLAT:
         return 0.0
     chi = float((residual**2).sum()) * entries / (kurtosis - 1)
-    return ((chi / freedom) ** (1 / 3) - 1 + 2 / (9 * freedom)) / (2 / (9 * freedom)) ** 0.5
+    return _deviations(chi, freedom)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ class Tensor(NamedTuple):
     """[M - 2]: |x(t+2) - x(t)|^2"""
     z: Array
     """[P]; NaN where there is no null"""
-    start: Mapping[str, npt.NDArray[np.generic]]
+    start: Mapping[str, npt.NDArray[Any]]
     mean_square: float
     """Of the first checkpoint."""
 
@@ -145,7 +145,7 @@ def _tensor(
     unit: Unit,
     sums: Sums,
     statistic: Array,
-    start: Mapping[str, npt.NDArray[np.generic]],
+    start: Mapping[str, npt.NDArray[Any]],
     pairs: Mapping[tuple[int, int], int],
 ) -> tuple[Tensor, PairSums]:
     a, b = (np.array(side) for side in zip(*pairs, strict=True))

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,8 @@ def series(
     whether the first looks like a random initialisation, and whether some step replaces weights.
 
     `steps`: the training step (or number of tokens) of each checkpoint; by default the number in its name, if all have one.
-    The other options are those of `weightkin.matrix`. The tables are `steps` (checkpoint by group of roles) and `start` (tensors
-    of the first checkpoint); the summary has "series".
+    The other options are those of `weightkin.matrix`. The tables are `steps` (checkpoint by group of roles) and `start`
+    (tensors of the first checkpoint); the summary has "series".
 
     Raises `CheckpointError`, `PlanError` or `ResultsError`, each one line.
     """

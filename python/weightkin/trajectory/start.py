@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,14 @@ import numpy.typing as npt
 from ..relabelling import FIXED
 from ..statistics.null import generator
 from ..statistics.random_start import (
-    COLUMNS, ENTRIES, ROWS, SKETCH, Structure, fit, structure, without_empty_lines,
+    COLUMNS,
+    ENTRIES,
+    ROWS,
+    SKETCH,
+    Structure,
+    fit,
+    structure,
+    without_empty_lines,
 )  # fmt: skip
 from ..units import Unit
 
@@ -43,7 +51,7 @@ def sample_start(unit: Unit, values: npt.NDArray[Any], seed: int) -> dict[str, A
     return found
 
 
-def structure_of(start: dict[str, Array]) -> Structure | None:
+def structure_of(start: Mapping[str, npt.NDArray[Any]]) -> Structure | None:
     """As `sample_start` found it."""
     return Structure(*start["structure"].tolist()) if "structure" in start else None
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..schema import display_order
 from ..schema.roles import UNKNOWN_GROUP
-from ..statistics.random_start import SKETCH, copies, depth_spread, spread
+from ..statistics.random_start import copies, depth_spread, spread
 from ..statistics.verdict import MATRIX_GROUPS
 from .gather import Tensor
 from .start import structure_of
@@ -24,13 +24,15 @@ above 4.2; a model that was trained for forty steps has most of its matrices abo
 DISTANCE = 2.5
 """Of a sample's distribution from the closest family; independent entries exceed it once in 100,000 samples at most."""
 SHARE = 0.05
-"""Of the tensors of a role that must fail before the role does, and at least one: a few may be initialised in a way of their own."""
+"""Of the tensors of a role that must fail before the role does, at least one: a few may be drawn in a way of their own."""
 ENOUGH = 0.5
 """Share of the first checkpoint's parameters that must have been looked at before it is called random."""
 
 DECISIVE = {
-    "rows": "norms of rows differ", "columns": "norms of columns differ", "edge": "singular values beyond the edge of random ones",
-    "correlation": "rows or columns are correlated", "experts": "experts differ in scale", "gains": "gains are not all one value",
+    "rows": "norms of rows differ", "columns": "norms of columns differ",
+    "edge": "singular values beyond the edge of random ones",
+    "correlation": "rows or columns are correlated", "experts": "experts differ in scale",
+    "gains": "gains are not all one value",
 }  # fmt: skip
 """Tests that no known initialisation fails, and what failing means."""
 DOUBTFUL = {
@@ -60,6 +62,11 @@ class Role:
     """Tests that the role fails, and how many of its tensors do."""
 
     @property
+    def family(self) -> str | None:
+        """The distribution that most of its tensors are closest to."""
+        return max(self.families, key=lambda name: self.families[name], default=None)
+
+    @property
     def place(self) -> str:
         return self.role if self.component == "text" else f"{self.component} {self.role}"
 
@@ -83,14 +90,14 @@ def tensor_tests(tensor: Tensor) -> dict[str, float]:
     unit, start = tensor.unit, tensor.start
     if not start or unit.group == UNKNOWN_GROUP:
         return {}
-    smallest, largest = (float(value) for value in start["extremes"])  # type: ignore[arg-type]
+    smallest, largest = (float(value) for value in start["extremes"])
     constant = smallest == largest
     if unit.group == "norms" and not unit.address.role.endswith(".bias"):
         return {"gains": 0.0 if constant else float("inf")}
     if constant:
         return {}
-    structure = structure_of(start)  # type: ignore[arg-type]
-    distance = float(start["distance"]) if "distance" in start else float("nan")  # type: ignore[arg-type]
+    structure = structure_of(start)
+    distance = float(start["distance"]) if "distance" in start else float("nan")
     return {"vector": distance} if structure is None else {**structure._asdict(), "distribution": distance}
 
 
@@ -132,7 +139,7 @@ def _role(place: tuple[str, str, str], held: Sequence[Tensor]) -> Role:
     for tensor in held:
         if "family" in tensor.start:
             families[str(tensor.start["family"])] += 1
-    constant = sum(float(tensor.start["extremes"][0]) == float(tensor.start["extremes"][1]) for tensor in held)  # type: ignore[index]
+    constant = sum(float(tensor.start["extremes"][0]) == float(tensor.start["extremes"][1]) for tensor in held)
     parameters = sum(tensor.unit.parameters for tensor in held)
     worst = {
         name: float(np.nanmax(each)) for name, each in values.items() if np.isfinite(each).any() or np.isinf(each).any()
@@ -154,7 +161,7 @@ def _scales(held: Sequence[Tensor]) -> Iterator[tuple[str, float]]:
     drawn = [tensor for tensor in held if "kurtosis" in tensor.start]
     if not drawn:
         return
-    kurtosis = float(np.median([float(tensor.start["kurtosis"]) for tensor in drawn]))  # type: ignore[arg-type]
+    kurtosis = float(np.median([float(tensor.start["kurtosis"]) for tensor in drawn]))
     layers: dict[int, list[Tensor]] = defaultdict(list)
     for tensor in drawn:
         if tensor.unit.address.layer is not None:

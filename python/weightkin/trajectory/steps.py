@@ -39,7 +39,9 @@ def steps_of(names: Sequence[str], given: Sequence[float] | None) -> Steps:
         return Steps(tuple(given), "given", _order(given))
     found = [number_in(name) for name in names]
     values = [value for value in found if value is not None]
-    if len(values) < len(names):
+    # Names that differ in more than numbers do not count one thing, and a number that all share is part of the model's name.
+    alike = len({re.sub(r"\d+(?:\.\d+)?", "#", name) for name in names}) == 1
+    if len(values) < len(names) or not alike or len(set(values)) == 1:
         return Steps(None, "none")
     return Steps(tuple(values), "names", _order(values))
 
@@ -64,6 +66,7 @@ def _order(values: Sequence[float]) -> tuple[str, ...]:
     for place, (before, after) in enumerate(pairwise(values), 2):
         if after <= before:
             return (
-                f"steps do not ascend: checkpoint {place} is at {after:g}, the one before it at {before:g}; rates are left out",
+                f"the steps do not ascend: checkpoint {place} is at {after:g}, the one before it at {before:g}; give "
+                "checkpoints in the order of training (`ls -v` sorts names so)",
             )
     return ()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...results import Results
-from ..text import UNDEFINED, coefficient, count, labels, magnitude, percent, safe
+from ..text import UNDEFINED, count, labels, magnitude, percent, safe
 from .layers import marks
 from .models import describe, show_coverage
 from .tables import correlation, heat, table
@@ -66,10 +66,10 @@ def _show_models(console: Console, models: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _show_checkpoints(console: Console, found: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> None:
-    flagged = {number: "replaced" for jump in found["jumps"] for number in range(jump["first"], jump["last"] + 1)}
+    flagged = dict(mark for jump in found["jumps"] for mark in _marks(jump))
     flagged |= {one["checkpoint"]: "unusual step" for one in found["unusual"]}
-    flagged |= {number: "same as before" for number in found["same"]}
-    flagged |= {number: "another architecture" for number in found["other_architecture"]}
+    flagged |= dict.fromkeys(found["same"], "same as before")
+    flagged |= dict.fromkeys(found["other_architecture"], "another architecture")
     shown = table(
         ["", "checkpoint"], ["step", "norm", "growth", "step length", "like the one before", "z", "like the last"]
     )
@@ -85,10 +85,21 @@ def _show_checkpoints(console: Console, found: Mapping[str, Any], models: Sequen
         shown.add_row(Text(str(one["checkpoint"]), "bold cyan"), safe(names[one["checkpoint"] - 1]), step, *cells, mark)
     console.print(shown)
     legend = (
-        "Norm, growth and step length (by the norm before) are of all that was compared; likeness is the Pearson, and z the evidence, "
-        f"of the group of matrices that has least: {', '.join(safe(_called(group)) for group in tested) or 'none could be tested'}."
+        "Norm, growth and step length (by the norm before) are of all that was compared; likeness is the Pearson, and z the "
+        f"evidence, of the group of matrices that has least ({', '.join(safe(_called(group)) for group in tested) or 'none'})."
     )
     console.print(Text(legend, "dim"))
+
+
+def _marks(jump: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """By the checkpoints that a jump is about."""
+    some = "" if jump["whole"] else "some "
+    if jump["kind"] == "from_here":
+        return [(jump["first"], f"{some}weights replaced")]
+    if jump["kind"] == "until_here":
+        return [(jump["last"] + 1, f"{some}weights replaced")]
+    word = "off the path" if jump["kind"] == "moved_out" else "not of this training"
+    return [(number, f"{some and 'in part '}{word}") for number in range(jump["first"], jump["last"] + 1)]
 
 
 def _cells(groups: Sequence[Mapping[str, Any]], tested: Sequence[Mapping[str, Any]], at: int | None) -> list[Text]:
@@ -104,8 +115,8 @@ def _cells(groups: Sequence[Mapping[str, Any]], tested: Sequence[Mapping[str, An
         growth, length = (norm / before, moved / before) if before else (None, None)
     z = _least(tested, "z_previous", at)
     return [
-        Text(magnitude(norm)), Text(UNDEFINED if growth is None else f"{growth:.4f}"), Text(UNDEFINED if length is None else f"{length:.4f}"),
-        correlation(_least(tested, "pearson_previous", at)), Text(UNDEFINED if z is None else f"{z:.1f}"),
+        Text(magnitude(norm)), Text(_fixed(growth, 4)), Text(_fixed(length, 4)),
+        correlation(_least(tested, "pearson_previous", at)), Text(_fixed(z, 1)),
         correlation(_least(tested, "pearson_last", at)),
     ]  # fmt: skip
 
@@ -181,8 +192,9 @@ def _show_start(console: Console, start: Mapping[str, Any], verbose: bool) -> No
         )
     console.print(shown)
     legend = (
-        "Largest of the role's tensors, in deviations from independent entries (random: below 8); distribution: root of the sample "
-        "times the distance from the closest of normal, cut normal and uniform (random: below 2.5); in brackets, how many tensors."
+        "Largest of the role's tensors, in deviations from independent entries (random: below 8); distribution: root of the "
+        "sample's size times the distance from the closest of normal, cut normal and uniform (random: below 2.5); in brackets: "
+        "tensors that fail."
     )
     console.print(Text(legend, "dim"))
 
