@@ -28,8 +28,8 @@ Z_TENSOR_MATCH, Z_TENSOR_NOTHING = 10.0, 4.0
 
 TURN = -0.8
 """Cosine of a step and the next one, below which the path went out and came back. Steps of training rather agree (the
-least in 20 small trainings was -0.46); checkpoints that only fluctuate about one point have -0.5; -0.8 takes a detour of several
-steps' length."""
+least in 20 small trainings was -0.46); checkpoints that only fluctuate about one point have -0.5; -0.8 takes a detour of
+several steps' length."""
 
 SMALLEST_MOVE = 0.08
 """Relative length of both steps of a detour. Storing one checkpoint in 8 bits moves weights by up to 0.05 and back."""
@@ -38,11 +38,12 @@ EXCESS = 2.5
 """Ratio of a step's length to the longest of the two before and the two after it, from which it is called unusual. Warm-up and
 decay change steps gradually (in 20 small trainings, with warm restarts too, the largest ratio was 2.1), and the first step,
 which has none before it, is never judged."""
-EXCESS_DEVIATIONS = 6.0
+EXCESS_DEVIATIONS = 4.0
 """Robust deviations of the logarithm of that ratio from the other steps' that it must have, too."""
 SMALLEST_EXCESS = 0.02
 """Relative length of a step that is worth a word."""
 NEIGHBOURS = 2
+FEWEST_OTHERS = 3
 EXPONENTS = (0.5, 1.0)
 """Powers of a step's duration that its length may grow with: a random walk, a straight line."""
 
@@ -121,21 +122,22 @@ def excesses(lengths: Array, intervals: Sequence[float] | None) -> Array:
     out = np.full(len(lengths), -np.inf)
     for at in range(1, len(lengths)):
         others = [*range(max(0, at - NEIGHBOURS), at), *range(at + 1, min(len(lengths), at + 1 + NEIGHBOURS))]
-        least = [rate[at] - max(rate[other] for other in others) for rate in rates]
-        out[at] = min(least) if np.isfinite(least).all() else -np.inf
+        longest = [max(rate[other] for other in others) for rate in rates]
+        if np.isfinite([*longest, *(rate[at] for rate in rates)]).all():
+            out[at] = min(rate[at] - most for rate, most in zip(rates, longest, strict=True))
     return out
 
 
 def unusual_steps(lengths: Array, intervals: Sequence[float] | None) -> list[int]:
     """Places that a step out of proportion leads to."""
     excess = excesses(lengths, intervals)
-    held = excess[np.isfinite(excess)]
-    if len(held) < 4:  # three others at least
-        return []
     found = []
     for at in np.flatnonzero((excess > np.log(EXCESS)) & (lengths > SMALLEST_EXCESS)):
-        others = np.delete(excess, at)
+        # A long step makes those around it look short, so the others are seen without it.
+        others = excesses(np.delete(lengths, at), None if intervals is None else np.delete(intervals, at))
         others = others[np.isfinite(others)]
+        if len(others) < FEWEST_OTHERS:
+            continue
         middle = np.median(others)
         deviation = 1.4826 * float(np.median(np.abs(others - middle)))
         if excess[at] > middle + EXCESS_DEVIATIONS * deviation:

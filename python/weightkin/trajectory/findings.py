@@ -36,8 +36,8 @@ class Steps:
 
 def find_steps(gathered: Gathered, intervals: Sequence[float] | None, trained_start: bool, ordered: bool) -> Steps:
     """`intervals`: durations of the steps, if they are known. `trained_start`: the first checkpoint is no random
-    initialisation, of which training could have left no trace. `ordered`: nothing says that the order is not that of the training; else nothing
-    is asked of the path."""
+    initialisation, of which training could have left no trace. `ordered`: nothing says that the order is not that of the
+    training; else nothing is asked of the path."""
     pools = {place: gathered.pools[place] for place in sorted(gathered.pools, key=display_order)}
     matrices = {place: pool for place, pool in pools.items() if place[1] in MATRIX_GROUPS}
     relations = {place: found for place, pool in matrices.items() if (found := _relations(pool))}
