@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from weightkin.statistics.jumps import (
-    EXCESS, Run, detours, excesses, foreign_runs, relation, replaced_tensors, strands, turns, unusual_steps,
+    EXCESS,
+    Run,
+    detours,
+    excesses,
+    foreign_runs,
+    relation,
+    replaced_tensors,
+    strands,
+    turns,
+    unusual_steps,
 )  # fmt: skip
 from weightkin.trajectory.course import pairs_of
 from weightkin.trajectory.sums import windows

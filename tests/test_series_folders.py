@@ -110,7 +110,7 @@ def test_command(folders: list[Path], tmp_path: Path) -> None:
     }
     found = json.loads(weightkin("series", *folders[:2], "--null", "19", "--json", "--steps", "1k,2.5k").stdout)
     assert [one["step"] for one in found["series"]["checkpoints"]] == [1000, 2500] and found["command"] == "series"
-    assert weightkin("series", *folders, "--null", "19", "-v", "-q").stdout.count("step length") == 1 + 4
+    assert weightkin("series", *folders, "--null", "19", "-v", "-q").stdout.count("step length") == 2 + 4
     assert "at least two" in weightkin("series", folders[0], code=2).stderr
     assert "not a list of steps" in weightkin("series", *folders, "--steps", "a,b", code=2).stderr
     assert "2 steps given for 6" in weightkin("series", *folders, "--steps", "1,2", code=1).stderr

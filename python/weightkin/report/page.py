@@ -14,14 +14,14 @@ from typing import Any
 from ..errors import ResultsError, WeightkinError
 from ..results import Results, load
 from ..results.folder import strict_json
-from . import experts, groups, heatmaps, layer_maps, matrix, nulls, tensors
+from . import experts, groups, heatmaps, layer_maps, matrix, nulls, series, tensors
 from .claims import claims
 from .coverage import statements
 from .provenance import provenance
 
 MOST_TENSORS, MOST_BLOCKS = 30_000, 120_000
 """On one page: together about 7 MB."""
-SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "models", "start")
+SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "models", "series", "start")
 """In order; one after the other they are one script."""
 
 
@@ -81,17 +81,24 @@ def _part(results: Results, sharing: int) -> dict[str, Any]:
         *matrix.sections(results),
         *layer_maps.sections(results),
         *experts.sections(results),
+        *series.sections(results, MOST_TENSORS // sharing),
         *tensors.sections(results, MOST_TENSORS // sharing, MOST_BLOCKS // sharing),
     ]
     return {
-        "command": results.summary["command"], "models": [model["name"] for model in results.summary["models"]],
+        "command": results.summary["command"], "models": _names(results),
         "statements": statements(results), "claims": claims(results), "provenance": provenance(results), "sections": sections,
     }  # fmt: skip
 
 
 def _title(loaded: Sequence[Results]) -> str:
-    names = dict.fromkeys(model["name"] for results in loaded for model in results.summary["models"])
+    names = dict.fromkeys(name for results in loaded for name in _names(results))
     return f"weightkin: {', '.join(names)}"
+
+
+def _names(results: Results) -> list[str]:
+    """Of the models; of a series, which may be long, its ends."""
+    names = [model["name"] for model in results.summary["models"]]
+    return [f"{names[0]} to {names[-1]}"] if "series" in results.summary else names
 
 
 def _json(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from ..schema import display_order
 from ..statistics.jumps import turns
 from .evidence import described
 
@@ -49,7 +50,7 @@ def steps_table(course: Course, steps: Steps, gathered: Gathered) -> pa.Table:
             "checkpoint": number + 1, "name": course.models[number].checkpoint.name,
             "step": None if steps.values is None else steps.values[number],
         }  # fmt: skip
-        for (component, group), pool in gathered.pools.items():
+        for (component, group), pool in sorted(gathered.pools.items(), key=lambda item: display_order(item[0])):
             row: dict[str, Any] = {**place, "component": component, "group": group, **group_numbers(pool, group, at)}
             rows.append({name: None if value != value else value for name, value in row.items()})
     return pa.Table.from_pylist(rows, STEPS)

@@ -134,7 +134,7 @@ def unusual_steps(lengths: Array, intervals: Sequence[float] | None) -> list[int
     found = []
     for at in np.flatnonzero((excess > np.log(EXCESS)) & (lengths > SMALLEST_EXCESS)):
         # A long step makes those around it look short, so the others are seen without it.
-        others = excesses(np.delete(lengths, at), None if intervals is None else np.delete(intervals, at))
+        others = excesses(np.delete(lengths, at), None if intervals is None else np.delete(intervals, at).tolist())
         others = others[np.isfinite(others)]
         if len(others) < FEWEST_OTHERS:
             continue

@@ -66,7 +66,7 @@ def series(
     course = plan_course(models, include, exclude)
     run = _Run(course, given, null, seed, thread_count(threads), memory or WINDOW, progress)
     options = {"include": [*include], "exclude": [*exclude], "null": null, "seed": seed,
-               "steps": None if steps is None else [*map(float, steps)]}  # fmt: skip
+               "steps": None if steps is None else ",".join(f"{step:.15g}" for step in steps)}  # fmt: skip
     return record(
         "series", options, [model.checkpoint.fingerprint() for model in models], output=output, resume=resume,
         units=len(course.units), compute=run.compute, schemas=SCHEMAS, collect=run.collect,

@@ -23,6 +23,8 @@ Z_START = 8.0
 above 4.2; a model that was trained for forty steps has most of its matrices above 10."""
 DISTANCE = 2.5
 """Of a sample's distribution from the closest family; independent entries exceed it once in 100,000 samples at most."""
+COPIED = 0.5
+"""Correlation from which tensors are called copies of one another; layers that were trained together reach 0.3."""
 SHARE = 0.05
 """Of the tensors of a role that must fail before the role does, at least one: a few may be drawn in a way of their own."""
 ENOUGH = 0.5
@@ -113,7 +115,7 @@ def find_start(tensors: Sequence[Tensor], parameters: int) -> Start:
         role = _role(place, held)
         for what, correlation, deviations in _copies(held):
             role.worst["copies"] = max(role.worst.get("copies", -np.inf), deviations)
-            if deviations > Z_START:
+            if deviations > Z_START and correlation > COPIED:
                 role.failing["copies"] = role.failing.get("copies", 0) + 1
                 copied.append(f"{what} of {role.place} (correlation {correlation:.2f})")
         roles.append(role)
