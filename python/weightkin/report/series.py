@@ -38,8 +38,8 @@ KINDS = {"checkpoint": "integer", "layer": "integer", "expert": "integer", "para
          "p_previous": "probability", "p_last": "probability"}  # fmt: skip
 NOTE = (
     "Deviations from independent, equally distributed entries, the largest of each role's tensors; a random initialisation "
-    "stays below 8. distribution and vector: distance from the closest family of distributions, below 2.5. Gains must be of one "
-    "value."
+    "stays below 8. distribution and vector: distance from the closest family of distributions, below 2.5. Gains must have "
+    "one value."
 )
 
 
