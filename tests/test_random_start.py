@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from weightkin.statistics.random_start import copies, depth_spread, fit, spread, structure, without_empty_lines
+from weightkin.statistics.random_start import (
+    copies,
+    depth_spread,
+    fit,
+    spread,
+    structure,
+    without_empty_lines,
+    without_repeated_lines,
+)
 from weightkin.trajectory.start_findings import DISTANCE, Z_START
 
 Array = np.ndarray
@@ -99,3 +107,13 @@ def test_scales_of_experts_and_layers() -> None:
     for scaled in (squares, squares / (depths + 1)):  # as some initialisations do
         assert depth_spread(scaled, depths, elements, 3.0) < 4
     assert depth_spread(squares * (1 + 0.3 * np.sin(depths)), depths, elements, 3.0) > Z_START
+
+
+def test_blocks_drawn_with_one_seed() -> None:
+    """Four devices had the same seed for their rows."""
+    random = np.random.default_rng(7)
+    block = random.standard_normal((24, 64))
+    repeated = np.concatenate([block] * 4)
+    assert structure(repeated, random).correlation > Z_START
+    assert np.array_equal(without_repeated_lines(repeated), block)
+    assert np.array_equal(without_repeated_lines(repeated.T), block.T)

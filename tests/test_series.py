@@ -224,6 +224,7 @@ def test_initialisations(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
 
 
 def test_copied_experts(tmp_path: Path) -> None:
+    """And blocks of rows that were drawn with one seed: neither is training, and neither is as usual."""
     state = fresh(7).state_dict()
     for key in list(state):
         if "experts" in key and state[key].ndim == 3:
@@ -233,6 +234,14 @@ def test_copied_experts(tmp_path: Path) -> None:
     summary = found([save(model, tmp_path / "first"), save(model, tmp_path / "second")], null=31)
     assert summary["start"]["word"] == "undecided" and "experts of expert.gate" in summary["start"]["copies"][0]
     assert summary["same"] == [2]
+    model = fresh(7)
+    for key, x in model.state_dict().items():
+        if "q_proj" in key:
+            x[48:] = x[:48]
+    summary = found([save(model, tmp_path / "third"), save(model, tmp_path / "fourth")], null=31)
+    assert summary["start"]["word"] == "undecided" and [one["test"] for one in summary["start"]["failed"]] == [
+        "repeats"
+    ]
 
 
 def test_refusals(scratch: list[Path]) -> None:

@@ -28,7 +28,7 @@ STEP_TITLES = {
     "z_last": "z to the last", "p_last": "p to the last", "pearson_around": "Pearson around it", "z_around": "z around it",
     "turn": "turn",
 }  # fmt: skip
-TESTS = ("rows", "columns", "edge", "correlation", "experts", "layers", "copies", "distribution", "vector")
+TESTS = ("rows", "columns", "edge", "correlation", "experts", "layers", "copies", "repeats", "distribution", "vector")
 START_TITLES = {
     "component": "component", "layer": "layer", "role": "role", "expert": "expert", "rows": "rows", "columns": "columns",
     "edge": "edge", "correlation": "correlation", "distribution": "distribution", "family": "closest family", "scale": "scale",
@@ -38,7 +38,7 @@ KINDS = {"checkpoint": "integer", "layer": "integer", "expert": "integer", "para
          "p_previous": "probability", "p_last": "probability"}  # fmt: skip
 NOTE = (
     "Deviations from independent, equally distributed entries, the largest of each role's tensors; a random initialisation "
-    "stays below 8. distribution and vector: distance from the closest family of distributions, below 2.5. Gains must have "
+    "stays below 8. distribution and vector: distance from the closest family of distributions, below 3. Gains must have "
     "one value."
 )
 

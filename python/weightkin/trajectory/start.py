@@ -19,32 +19,38 @@ from ..statistics.random_start import (
     fit,
     structure,
     without_empty_lines,
+    without_repeated_lines,
 )  # fmt: skip
 from ..units import Unit
 
 Array = npt.NDArray[np.float64]
 
+OFTEN = 64
+
 
 def sample_start(unit: Unit, values: npt.NDArray[Any], seed: int) -> dict[str, Array]:
     """Of a unit's tensor in the first checkpoint, as a journal holds it; {} for positions, whose tables may be computed.
 
-    "extremes": [2], of the sample (of a vector of up to 4096 entries: of all); "sketch": entries at places that depend on the
-    shape alone; unless all entries are one value "structure" (a `Structure`), "kurtosis" and "fit" (family and distance).
+    "extremes": [2], of the sample (of a vector of up to 4096 entries: of all). Unless all entries are one value, "sketch": entries
+    at places that depend on the shape alone; "structure" (a `Structure`), "kurtosis", "repeats" (lines that repeat others and are
+    left out), "family" and "distance" (a `Fit`).
     """
     if FIXED in unit.axes:
         return {}
     matrix = _sample(values)
-    entries = _spread(matrix.ravel(), ENTRIES)
+    entries = _scattered(matrix, ENTRIES)
     found: dict[str, Array] = {"extremes": np.array([matrix.min(), matrix.max()])}
     if matrix.min() == matrix.max() or not np.isfinite(matrix).all():
         return found
-    found["sketch"] = _spread(matrix.ravel(), SKETCH).astype(np.float32)
+    found["sketch"] = _scattered(matrix, SKETCH).astype(np.float32)
     if len(unit.axes) > 1:
-        filled = without_empty_lines(matrix)
+        given = without_empty_lines(matrix)
+        filled = without_repeated_lines(given)
+        found["repeats"] = np.array(sum(given.shape) - sum(filled.shape))
         found["structure"] = np.array(structure(filled, generator(seed, "start", unit.address)))
         square = filled**2
         found["kurtosis"] = np.array((square**2).mean() / square.mean() ** 2)
-        entries = _spread(filled.ravel(), ENTRIES)
+        entries = _scattered(filled, ENTRIES)
     closest = fit(entries)
     if closest is not None:
         found |= {"family": np.array(closest.family), "distance": np.array(closest.distance)}
@@ -59,13 +65,20 @@ def structure_of(start: Mapping[str, npt.NDArray[Any]]) -> Structure | None:
 def _sample(values: npt.NDArray[Any]) -> Array:
     """[m, n]: rows and columns spread evenly; of a vector one row."""
     if values.ndim < 2:
-        return _spread(values.ravel(), COLUMNS).astype(np.float64)[None]
+        return np.asarray(values.ravel()[_places(values.size, COLUMNS)], dtype=np.float64)[None]
     rows = values[_places(values.shape[0], ROWS)].reshape(min(values.shape[0], ROWS), -1)
     return np.asarray(rows[:, _places(rows.shape[1], COLUMNS)], dtype=np.float64)
 
 
-def _spread(values: npt.NDArray[Any], wanted: int) -> npt.NDArray[Any]:
-    return values[_places(len(values), wanted)]
+def _scattered(matrix: Array, wanted: int) -> Array:
+    """`wanted` entries at places that depend on their number alone; all if there are fewer. Even steps would meet few columns."""
+    if matrix.size <= wanted:
+        return matrix.ravel()
+    random = np.random.default_rng([matrix.size, wanted])
+    few = matrix.size < OFTEN * wanted  # then twice the same is likely
+    return matrix.ravel()[
+        random.permutation(matrix.size)[:wanted] if few else random.integers(matrix.size, size=wanted)
+    ]
 
 
 def _places(count: int, wanted: int) -> npt.NDArray[np.int64]:

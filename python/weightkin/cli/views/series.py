@@ -193,7 +193,7 @@ def _show_start(console: Console, start: Mapping[str, Any], verbose: bool) -> No
     console.print(shown)
     legend = (
         "Largest of the role's tensors, in deviations from independent entries (random: below 8); distribution: root of the "
-        "sample's size times the distance from the closest of normal, cut normal and uniform (random: below 2.5); in brackets: "
+        "sample's size times the distance from the closest of normal, cut normal and uniform (random: below 3); in brackets: "
         "tensors that fail."
     )
     console.print(Text(legend, "dim"))
