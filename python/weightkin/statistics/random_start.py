@@ -55,8 +55,8 @@ def without_empty_lines(matrix: Array) -> Array:
 
 
 def without_repeated_lines(matrix: Array) -> Array:
-    """Each row and each column once: blocks that several devices drew with one seed repeat one another. Short lines may be alike
-    by chance, so matrices of few lines stay as they are."""
+    """Each row and each column once: blocks that several devices drew with one seed repeat one another. Short lines may be
+    alike by chance, so matrices of few lines stay as they are."""
     if min(matrix.shape) < FEWEST_LINES:
         return matrix
     _, rows = np.unique(matrix, axis=0, return_index=True)

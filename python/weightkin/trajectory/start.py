@@ -26,14 +26,15 @@ from ..units import Unit
 Array = npt.NDArray[np.float64]
 
 OFTEN = 64
+"""Entries for each that is drawn, above which none need be kept from being drawn twice."""
 
 
 def sample_start(unit: Unit, values: npt.NDArray[Any], seed: int) -> dict[str, Array]:
     """Of a unit's tensor in the first checkpoint, as a journal holds it; {} for positions, whose tables may be computed.
 
-    "extremes": [2], of the sample (of a vector of up to 4096 entries: of all). Unless all entries are one value, "sketch": entries
-    at places that depend on the shape alone; "structure" (a `Structure`), "kurtosis", "repeats" (lines that repeat others and are
-    left out), "family" and "distance" (a `Fit`).
+    "extremes": [2], of the sample (of a vector of up to 4096 entries: of all). Unless all entries are one value, "sketch":
+    entries at places that depend on the shape alone; "structure" (a `Structure`), "kurtosis", "repeats" (lines that repeat others
+    and are left out), "family" and "distance" (a `Fit`).
     """
     if FIXED in unit.axes:
         return {}
@@ -71,7 +72,7 @@ def _sample(values: npt.NDArray[Any]) -> Array:
 
 
 def _scattered(matrix: Array, wanted: int) -> Array:
-    """`wanted` entries at places that depend on their number alone; all if there are fewer. Even steps would meet few columns."""
+    """`wanted` entries at places that depend on their number alone, all if there are fewer; even steps meet few columns."""
     if matrix.size <= wanted:
         return matrix.ravel()
     random = np.random.default_rng([matrix.size, wanted])
