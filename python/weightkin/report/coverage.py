@@ -24,7 +24,8 @@ STARTS = {
 
 
 def statements(results: Results) -> list[dict[str, Any]]:
-    """Every statement of the summary with the word that it comes to, its pair, and the bars of its coverage."""
+    """Every statement of the summary with the word that it comes to, its pair, and the bars of its coverage; pairs with
+    evidence first."""
     found = []
     pairs = pairs_of(results)
     for pair in pairs:
@@ -36,6 +37,7 @@ def statements(results: Results) -> list[dict[str, Any]]:
             "pair": pair.label, "relation": relation, "word": ", ".join([word, *how]), "text": verdict["statement"],
             "coverage": bars(pair.entry), "pairing": pairing(pair.entry),
         })  # fmt: skip
+    found.sort(key=lambda one: one["relation"] in ("no_evidence", "not_tested"))
     names = [model["name"] for model in results.summary["models"]]
     course = results.summary.get("series")
     if course is not None:

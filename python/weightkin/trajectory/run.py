@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..checkpoint.mapping import Shards
 from ..comparison import Progress, open_models, thread_count
-from ..engine import READ, READERS, WINDOW
+from ..devices.weights import READ, Weights
+from ..engine import READERS, WINDOW
 from ..errors import PlanError
 from ..plan import Plan
 from ..relabelling import Relabellings
@@ -79,10 +79,10 @@ class _Run:
     ) -> None:
         self.course, self.steps, self.seed, self.threads, self.memory = course, steps, seed, threads, memory
         self.progress = progress
-        self.members = [course.models[number] for number in course.members]
+        members = tuple(course.models[number] for number in course.members)
         # As of two models: a draw turns the second of a pair.
-        self.relabellings = Relabellings(Plan(tuple(self.members[:2]), course.units, {}, {}, (), {}), null, seed)
-        self.shards = [Shards(model.checkpoint) for model in self.members]
+        relabellings = Relabellings(Plan(members[:2], course.units, {}, {}, (), {}), null, seed)
+        self.weights = Weights(Plan(members, course.units, {}, {}, (), {}), relabellings)
 
     def compute(self, journal: Journal) -> dict[str, Any]:
         """Every unit that the journal lacks."""
@@ -96,8 +96,7 @@ class _Run:
             self.progress("comparing", done, total)
             if found is not None:
                 journal.append(slab.unit.index, found)
-        for shards in self.shards:
-            shards.check()
+        self.weights.check()
         seconds = time.perf_counter() - start
         self.progress("writing", total, total)
         return {
@@ -113,7 +112,7 @@ class _Run:
             upcoming = next(slabs, None)
             while upcoming is not None or flying:
                 while upcoming is not None and (not flying or self._has_room(flying, upcoming)):
-                    reading = [readers.submit(self._read, upcoming, place) for place in range(len(self.members))]
+                    reading = [readers.submit(self._read, upcoming, place) for place in range(len(self.course.members))]
                     flying.append((upcoming, workers.submit(self._compute, upcoming, reading)))
                     upcoming = next(slabs, None)
                 slab, task = flying.popleft()
@@ -137,39 +136,32 @@ class _Run:
         view = slab.views()[place]
         begin, end = view.extent
         for at in range(begin, end, READ):
-            self.shards[place][view.shard].prefetch(at, min(at + READ, end))
+            self.weights.shards[place][view.shard].prefetch(at, min(at + READ, end))
 
     def _compute(self, slab: Slab, reading: Sequence[Future[None]]) -> Sums:
         for each in reading:
             each.result()
         views = slab.views()
         found = slab_sums(self._operands(views), views[0].size, self.course.pairs)
-        self._release(views)
+        self.weights.release(slab.unit.members, views)
         return found
 
     def _finish(self, unit: Unit, whole: Sums) -> bytes:
         """Adds the null and the look at the first checkpoint, from pages that the sums have just brought in."""
-        relabelling = self.relabellings.of(unit)
+        relabelling = self.weights.relabelling(unit)
         statistic = np.zeros((len(self.course.pairs), 0))
         if relabelling is not None:
             asked = relabelling.axis, relabelling.lines, relabelling.lags
-            statistic = null_statistics(self._operands(unit.views), self.course.pairs, *asked)
-        start = sample_start(unit, self.shards[0].array(unit.views[0]), self.seed)
-        self._release(unit.views)
+            statistic = null_statistics(self.weights.operands(unit), self.course.pairs, *asked)
+        start = sample_start(unit, self.weights.shards[0].array(unit.views[0]), self.seed)
+        self.weights.release(unit.members, unit.views)
         return pack(whole, statistic, start)
 
     def _operands(self, views: Sequence[Any]) -> list[ops.Operand]:
         return [
             ops.Operand(shards[view.shard], view.offset, view.dtype, view.shape, view.strides)
-            for shards, view in zip(self.shards, views, strict=True)
+            for shards, view in zip(self.weights.shards, views, strict=True)
         ]
-
-    def _release(self, views: Sequence[Any]) -> None:
-        for shards, view in zip(self.shards, views, strict=True):
-            mapping = shards[view.shard]
-            if mapping.faulted:
-                shards.check()
-            mapping.release(*view.extent)
 
     def collect(self, journal: Journal, write: Write) -> dict[str, Any]:
         """Tables, and what summary.json says."""

@@ -33,8 +33,8 @@ def sample_start(unit: Unit, values: npt.NDArray[Any], seed: int) -> dict[str, A
     """Of a unit's tensor in the first checkpoint, as a journal holds it; {} for positions, whose tables may be computed.
 
     "extremes": [2], of the sample (of a vector of up to 4096 entries: of all). Unless all entries are one value, "sketch":
-    entries at places that depend on the shape alone; "structure" (a `Structure`), "kurtosis", "repeats" (lines that repeat others
-    and are left out), "family" and "distance" (a `Fit`).
+    entries at places that depend on the shape alone; "structure" (a `Structure`), "kurtosis", "repeats" (lines that repeat
+    others and are left out), "family" and "distance" (a `Fit`).
     """
     if FIXED in unit.axes:
         return {}

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from ...results import Results
 from ..text import UNDEFINED, count, labels, magnitude, percent, safe
-from .layers import marks
 from .models import describe, show_coverage
+from .pictures import marks
 from .tables import correlation, heat, table
 
 WORDS = {
