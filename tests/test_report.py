@@ -17,7 +17,21 @@ import weightkin
 from commands import weightkin as command
 from comparisons import model as small_model
 from folders import write_checkpoint
-from pages import FORMULA, HOSTILE, LARGE, claimed, columns, compared, data, experts, layers, matrix, section, unpack
+from pages import (
+    FORMULA,
+    HOSTILE,
+    LARGE,
+    claimed,
+    columns,
+    compared,
+    course,
+    data,
+    experts,
+    layers,
+    matrix,
+    section,
+    unpack,
+)
 from weightkin import Results, WeightkinError
 from weightkin.report import page as pages
 from weightkin.report import report
@@ -278,3 +292,23 @@ def test_missing_extra(results: Results, tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(WeightkinError, match="plotly") as caught:
         report([results], tmp_path / "page.html")
     assert caught.value.hint == "pip install 'weightkin[report]'"
+
+
+def test_the_course_of_a_training(tmp_path: Path) -> None:
+    results = course(tmp_path)
+    page = report([results], tmp_path / "report.html")
+    curves = section(page, "series")
+    assert curves["marks"] == [{"checkpoint": 4, "text": "not of this training"}] and curves["numbers"] == list(
+        range(1, 8)
+    )
+    for curve, group in zip(curves["groups"], results.summary["series"]["groups"], strict=True):
+        wanted = [np.nan if value is None else value for value in group["pearson_last"]]
+        np.testing.assert_array_equal(unpack(curve["pearson_last"]), np.float32(wanted))
+    steps = columns(section(page, "table", "Checkpoints and groups"))
+    assert len(steps["norm"]) == len(results["steps"])
+    roles = columns(section(page, "table", "Tests of checkpoint 1"))
+    assert roles["role"] == [role["role"] for role in results.summary["series"]["start"]["roles"]]
+    assert len(columns(section(page, "table", "Tensors of checkpoint 1"))["edge"]) == len(results["start"])
+    text = _Elements(page.read_text("utf-8")).text
+    assert results.summary["series"]["statement"] in text and "weights replaced" in text
+    assert repeat(results.summary).startswith("weightkin series ")
