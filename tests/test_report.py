@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 import weightkin
 from commands import weightkin as command
+from comparisons import model as small_model
+from folders import write_checkpoint
 from pages import (
     FORMULA,
     HOSTILE,
@@ -207,6 +210,30 @@ def test_too_many_tensors(results: Results, tmp_path: Path, monkeypatch: pytest.
     stored = [value for value in results["tensors"]["relative_l2_a"].to_pylist() if value is not None]
     assert sorted(columns(table)["relative_l2_a"]) == sorted(np.float32(sorted(stored)[-5:]))
     assert table["note"].startswith("The 5 tensors that differ most")
+
+
+def test_sixteen_models(tmp_path: Path) -> None:
+    """Tables of 200 layers' worth of rows per pair: the page says what it leaves out, and stays small."""
+    paths = [write_checkpoint(tmp_path / f"model-{seed}", small_model(seed // 2)) for seed in range(16)]
+    found = weightkin.matrix(paths, null=19)
+    stored = found["tensors"].filter(pc.is_valid(found["tensors"]["layer"]))
+    pieces = []
+    for copy in range(100):
+        piece = stored
+        for name in ("layer", "layer_b"):
+            moved = pc.add(stored[name], 2 * copy).cast(pa.int64())
+            piece = piece.set_column(piece.schema.get_field_index(name), name, moved)
+        pieces.append(piece)
+    tables = {name: found[name] for name in found.table_names} | {"tensors": pa.concat_tables(pieces)}
+    assert len(tables["tensors"]) == 120 * 8 * 100
+    page = report([Results(found.summary, tables)], tmp_path / "page.html")
+    assert page.stat().st_size < 15e6
+    roles = section(page, "roles")
+    assert len(roles["variants"]) == pages.MOST_MAPS and len(roles["variants"][0]["layers"]) == 200
+    assert roles["note"] == "Of 120 pairs, the 16 that are most alike; tensors.parquet has all."
+    related = [f"model-{one} and model-{one + 1}" for one in range(0, 16, 2)]
+    assert {*related} <= {variant["label"] for variant in roles["variants"]}
+    assert section(page, "table", "Tensors")["note"].startswith("The 21,960 tensors that differ most of 96,000")
 
 
 def test_too_many_blocks(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
