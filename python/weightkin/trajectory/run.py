@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import ops
 from ..comparison import Progress, open_models, thread_count
+from ..devices import HostDevice, describe_devices
 from ..devices.weights import READ, Weights
 from ..engine import READERS, WINDOW
 from ..errors import PlanError
@@ -20,7 +21,7 @@ from ..plan import Plan
 from ..relabelling import Relabellings
 from ..results.folder import Results
 from ..results.journal import Journal
-from ..results.recording import Write, describe_devices, describe_throughput, record
+from ..results.recording import Write, describe_throughput, record
 from ..results.series_summary import summarise
 from ..results.series_tables import SCHEMAS, start_table, steps_table
 from ..results.summary import describe_models
@@ -100,7 +101,7 @@ class _Run:
         seconds = time.perf_counter() - start
         self.progress("writing", total, total)
         return {
-            "devices": describe_devices(self.threads), "throughput": describe_throughput(done - before, seconds),
+            "devices": describe_devices([HostDevice(self.threads)]), "throughput": describe_throughput(done - before, seconds),
         }  # fmt: skip
 
     def _in_order(self, slabs: Iterator[Slab]) -> Iterator[tuple[Slab, bytes | None]]:
