@@ -94,9 +94,10 @@ def _time(case: Case, work: Work, settings: Settings) -> dict[str, Participant]:
     costs = interleave(
         runs,
         min(case.rounds or settings.rounds, settings.rounds),
-        seconds if case.unit == "s" else _returned,
+        (settings.timer or seconds) if case.unit == "s" else _returned,
         work.before,
     )
+    costs = {name: found.times(work.shares.get(name, 1.0)) for name, found in costs.items()}
     return {name: _participant(_kind(name, work.roofs), found, costs[OURS]) for name, found in costs.items()}
 
 
