@@ -1,4 +1,4 @@
-"""What the kernels share: rows cut into chunks, codes widened to float32, sums over chunks in a fixed order."""
+"""What the kernels share: rows cut into blocks and chunks, codes widened to float32, sums over chunks in a fixed order."""
 
 # Kernels are written in Triton's language, not in typed Python.
 # mypy: disable-error-code="untyped-decorator, no-untyped-def, no-untyped-call"
@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import triton
 import triton.language as tl
@@ -37,23 +40,61 @@ def codes(rows: Sequence[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], tl.dt
     return tuple(row.detach().reshape(-1).view(integer) for row in rows), element
 
 
-def launches(size: int) -> Iterator[tuple[int, int, bool]]:
-    """(first chunk, number of chunks, ragged) of each launch: whole chunks are read without a mask, thus in vectors."""
-    whole, rest = divmod(size, CHUNK.value)
-    if whole:
-        yield 0, whole, False
-    if rest:
-        yield whole, 1, True
+class Blocks(NamedTuple):
+    """Some blocks of a row of `size` elements, cut every `block` of them; each is cut into chunks from its own start."""
+
+    size: int
+    block: int
+    numbers: npt.NDArray[np.int64]
+    """Which blocks, ascending; only the last of the row may be shorter."""
+
+    @classmethod
+    def of(cls, size: int, block: int) -> Blocks:
+        """All of them. Raises ValueError if `block` is not positive."""
+        if block < 1:
+            raise ValueError(f"blocks of {block} elements")
+        return cls(size, block, np.arange(triton.cdiv(size, block)))
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """[B]: elements of each."""
+        return np.minimum(self.size - self.numbers * self.block, self.block)
+
+    def parts(self, like: torch.Tensor, width: int) -> torch.Tensor:
+        """float64 [B, chunks, width] for what programs find in each chunk; zero where the last block has no more chunks."""
+        chunks = triton.cdiv(min(self.block, self.size), CHUNK.value)
+        parts = like.new_empty(len(self.numbers), chunks, width, dtype=torch.float64)
+        parts[-1:, triton.cdiv(int(self.sizes[-1]), CHUNK.value) if len(parts) else 0 :] = 0
+        return parts
+
+    def launches(self) -> Iterator[tuple[int, int, int, int, bool]]:
+        """(first of the blocks, how many, first chunk, chunks of each, ragged): without a mask, chunks are read in vectors."""
+        full = int(np.count_nonzero(self.sizes == self.block))
+        for first, count, length in ((0, full, self.block), (full, len(self.numbers) - full, self.size % self.block)):
+            whole, rest = divmod(length, CHUNK.value)
+            if count and whole:
+                yield first, count, 0, whole, False
+            if count and rest:
+                yield first, count, whole, 1, True
 
 
 @triton.jit
-def load(row, stride, at, size, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
-    """The codes and their float32 values at positions `at`; zero from `size` on if RAGGED.
+def place(program, numbers, block, size, first, first_chunk, chunks):
+    """Of a program of a launch: (which of the blocks, chunk of it, element it starts at, end of its block)."""
+    slot = first + program // chunks
+    chunk = first_chunk + program % chunks
+    begin = tl.load(numbers + slot) * block
+    return slot.to(tl.int64), chunk, begin + chunk * CHUNK, tl.minimum(begin + block, size)
+
+
+@triton.jit
+def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
+    """The codes and their float32 values at positions `at`; zero from `end` on if RAGGED.
 
     Widened by hand, for bf16: Triton's interpreter converts subnormal numbers wrongly.
     """
     if RAGGED:
-        code = tl.load(row + at * stride, at < size, other=0)
+        code = tl.load(row + at * stride, at < end, other=0)
     else:
         code = tl.load(row + at * stride)
     if tl.bfloat16 == ELEMENT:
@@ -63,25 +104,31 @@ def load(row, stride, at, size, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
     return code, value
 
 
-@triton.jit(do_not_specialize=["count"])
-def add_group_kernel(parts, out, count, width):
-    """parts: float64 [count, width] -> out: [ceil(count / GROUP), width]."""
-    group = tl.program_id(0).to(tl.int64)
-    row = group * _GROUP + tl.arange(0, _GROUP)
-    column = tl.program_id(1) * _COLUMNS + tl.arange(0, _COLUMNS)
+@triton.jit(do_not_specialize=["count", "groups"])
+def add_group_kernel(parts, out, count, groups, width):
+    """parts: float64 [B, count, width] -> out: [B, groups, width], groups = ceil(count / GROUP)."""
+    columns = tl.cdiv(width, _COLUMNS)
+    at = (tl.program_id(0) // columns).to(tl.int64)  # of [B, groups]
+    row = at % groups * _GROUP + tl.arange(0, _GROUP)
+    column = tl.program_id(0) % columns * _COLUMNS + tl.arange(0, _COLUMNS)
     inside = (row < count)[:, None] & (column < width)[None, :]
     # [GROUP, COLUMNS]
-    part = tl.load(parts + row[:, None] * width + column[None, :], inside, other=0.0)
-    tl.store(out + group * width + column, tl.sum(part, 0), column < width)
+    part = tl.load(parts + (at // groups * count + row)[:, None] * width + column[None, :], inside, other=0.0)
+    tl.store(out + at * width + column, tl.sum(part, 0), column < width)
 
 
 def add_chunks(parts: torch.Tensor) -> torch.Tensor:
-    """float64 [chunks, width] -> [width]: groups of neighbours, then groups of their sums, so `chunks` fixes the order."""
-    while len(parts) > 1:
-        count, width = parts.shape
-        out = parts.new_empty(triton.cdiv(count, _GROUP.value), width)
-        grid = len(out), triton.cdiv(width, _COLUMNS.value)
+    """float64 [B, chunks, width] -> [B, width]: groups of neighbours, then groups of their sums.
+
+    The number of chunks fixes the order; chunks of zeros at the end change no bit.
+    """
+    blocks, count, width = parts.shape
+    while count > 1 and parts.numel():
+        groups = triton.cdiv(count, _GROUP.value)
+        out = parts.new_empty(blocks, groups, width)
         with torch.cuda.device_of(parts):
-            add_group_kernel[grid](parts, out, count, width, num_warps=4, enable_fp_fusion=True)
-        parts = out
-    return parts.sum(0)  # of one row, or of none
+            add_group_kernel[(blocks * groups * triton.cdiv(width, _COLUMNS.value),)](
+                parts, out, count, groups, width, num_warps=4, enable_fp_fusion=True
+            )
+        parts, count = out, groups
+    return parts.sum(1)  # of one chunk, or of none
