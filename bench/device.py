@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weightkin.errors import WeightkinError
 
 from .machine import package_version
-from .registry import Run
+from .registry import Run, Settings, Timer
 from .timing import seconds
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def choose(name: str) -> torch.device:
     return torch.device("cuda", device.index or 0)
 
 
-def timer(device: torch.device) -> Any:
+def timer(device: torch.device) -> Timer:
     """Seconds of a run on the device."""
     return EventClock(device) if device.type == "cuda" else seconds
 
@@ -106,6 +106,17 @@ def describe(device: torch.device) -> dict[str, Any]:
         "versions": versions,
         **smi(device.index, "driver_version", *CLOCKS),
     }
+
+
+def describe_and_rate(settings: Settings) -> dict[str, Any]:
+    """`device` and `rates` of a results file. The clocks are read while the rates are fresh."""
+    import torch
+
+    from .device_rates import measure_rates
+
+    device = torch.device(settings.device)
+    rates = measure_rates(device, settings)
+    return {"device": describe(device), "rates": rates}
 
 
 def smi(index: int, *fields: str) -> dict[str, str]:

@@ -84,7 +84,7 @@ def census(settings: Settings) -> Iterator[Work]:
 def make_rows(settings: Settings, count: int) -> list[torch.Tensor]:
     """`count` flat bf16 rows of `settings.nbytes` together; each after the first is the first plus a little noise."""
     device = torch.device(settings.device)
-    size = max(2, settings.nbytes // (2 * count))
+    size = max(64, settings.nbytes // (2 * count)) // 64 * 64  # so that a short last block still has a correlation
     rows = [normal(device, settings.seed, size).mul_(0.02)]
     for number in range(1, count):
         rows.append(normal(device, settings.seed + number, size).mul_(NOISE).add_(rows[0]))
@@ -93,7 +93,7 @@ def make_rows(settings: Settings, count: int) -> list[torch.Tensor]:
 
 def block_of(row: torch.Tensor) -> int:
     """Elements of a block as the engine has them; of short rows a part."""
-    return min(BLOCK, max(1, row.numel() // 3))
+    return min(BLOCK, row.numel() // 128 * 48)
 
 
 def nbytes(rows: Sequence[torch.Tensor]) -> int:

@@ -58,10 +58,17 @@ class Row:
     missing: tuple[str, ...]
     """Peers that are not installed."""
     targets: tuple[Outcome, ...]
+    problem: str | None = None
+    """Why nothing was measured, if the case broke."""
 
     def as_json(self) -> dict[str, Any]:
         """For the results file."""
         return asdict(self)
+
+
+def broken(case: Case, problem: str) -> Row:
+    """The row of a case that could not be measured."""
+    return Row(case.name, case.summary, case.unit, None, case.tolerance, False, 0, 0, 0, {}, (), (), problem)
 
 
 def measure(case: Case, settings: Settings) -> Row:

@@ -1,0 +1,8 @@
+"""All cases of a device, in the order in which they are measured. Importing it needs torch and triton."""
+
+from __future__ import annotations
+
+from . import device_sweep
+from .registry import Case
+
+CASES: tuple[Case, ...] = (*device_sweep.CASES,)
