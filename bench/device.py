@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 INTERPRETER = "interpreter"
 """In place of a device's name: its cases run on the processor, in Triton's interpreter."""
-WARM_UPS = 2
-"""Runs that compile kernels, create handles and fill caches of allocators; their times count for nothing."""
+LONG = 1.0
+"""Seconds of a run of which one is enough to warm up."""
 WINDOW = 0.03
 """Seconds of one measurement: short runs are queued until they fill it, so that launches hide behind the work."""
 MOST_REPEATS = 200
@@ -40,9 +40,10 @@ class EventClock:
 
     def __call__(self, run: Run) -> float:
         if run not in self._repeats:
-            for _ in range(WARM_UPS):
-                run()
-            self._repeats[run] = min(MOST_REPEATS, max(1, ceil(WINDOW / self._elapsed(run, 1))))
+            took = self._elapsed(run, 1)
+            if took < LONG:  # it compiled kernels or created handles, perhaps; a long run hardly changes by that
+                took = self._elapsed(run, 1)
+            self._repeats[run] = min(MOST_REPEATS, max(1, ceil(WINDOW / took)))
         return self._elapsed(run, self._repeats[run])
 
     def _elapsed(self, run: Run, repeats: int) -> float:

@@ -21,6 +21,8 @@ SIDE = 8192
 """Rows, columns and depth of the matrix product that is the roof."""
 LINK = 1 << 30
 """Bytes of the pinned buffer."""
+HOST = 2 << 30
+"""Bytes of the host's memory that are copied: more than its caches hold."""
 TILE = 16 << 20
 """Bytes that a thread of the host copies at a time, as the ring's threads do."""
 
@@ -90,7 +92,7 @@ def measure_rates(device: torch.device, settings: Settings) -> dict[str, float]:
     """Of each roof, what its best run does in a second: bytes, or floating point operations of `matmul`."""
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(settings.threads))
-        host = settings.nbytes // 2
+        host = min(HOST, settings.nbytes)
         makers: dict[str, Callable[[], Roof]] = {
             "copy": lambda: copy(device, settings.nbytes),
             "link": lambda: link(device, settings.nbytes),

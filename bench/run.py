@@ -51,9 +51,9 @@ SIZE, DEVICE_SIZE, INTERPRETED_SIZE = 2.0, 16.0, 4e-5
 """GB of a case: on a device many times its cache, and enough of `compare` to predict larger models from."""
 
 
-def select(pattern: str, cases: Sequence[Case] = CASES) -> list[Case]:
-    """The cases whose name matches a glob."""
-    return [case for case in cases if fnmatch(case.name, pattern)]
+def select(patterns: Sequence[str], cases: Sequence[Case] = CASES) -> list[Case]:
+    """The cases whose name matches one of the globs; all if there are none."""
+    return [case for case in cases if any(fnmatch(case.name, pattern) for pattern in patterns or "*")]
 
 
 def report(
@@ -95,7 +95,7 @@ def store(path: Path, stored: dict[str, Any], keep: bool) -> None:
 
 
 @click.command()
-@click.option("--case", "pattern", default="*", metavar="GLOB", help="Only cases of such names.")
+@click.option("--case", "patterns", multiple=True, metavar="GLOB", help="Only cases of such names (repeatable).")
 @click.option(
     "--device", default="cpu", show_default=True, metavar="NAME",
     help="cuda or cuda:1: the cases of a GPU. interpreter: the same at tiny sizes on the processor, to try them out.",
@@ -108,7 +108,7 @@ def store(path: Path, stored: dict[str, Any], keep: bool) -> None:
 @click.option("--keep", is_flag=True, help="Other cases that FILE holds stay in it.")
 @click.option("--list", "list_only", is_flag=True, help="Names the cases and stops.")
 def main(
-    pattern: str,
+    patterns: tuple[str, ...],
     device: str,
     size: float | None,
     threads: int | None,
@@ -132,9 +132,9 @@ def main(
     cases: Sequence[Case] = CASES
     if device != "cpu":
         settings, cases = _on_device(device, size, settings)
-    cases = select(pattern, cases)
+    cases = select(patterns, cases)
     if not cases:
-        raise click.UsageError(f"no case is called {pattern!r}; --list shows them")
+        raise click.UsageError(f"no case is called {' or '.join(patterns)}; --list shows them")
     if list_only:
         for case in cases:
             click.echo(f"{case.name:24} {case.summary}")
