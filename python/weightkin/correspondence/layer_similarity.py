@@ -13,6 +13,7 @@ from ..checkpoint.mapping import Shards
 from ..schema import Slot
 from ..similarity import PairSums
 from ..view import View
+from .compute import Compute
 from .layer_units import LayerUnit
 
 SLAB = 64 << 20
@@ -33,7 +34,7 @@ def nothing(depths: tuple[int, int]) -> PairSums:
 
 @np.errstate(invalid="ignore")
 def unit_sums(
-    unit: LayerUnit, shards: tuple[Shards, Shards], depths: tuple[int, int], threads: int,
+    unit: LayerUnit, shards: tuple[Shards, Shards], depths: tuple[int, int], compute: Compute,
     on_read: Callable[[int], None] = lambda _: None,
 ) -> PairSums:  # fmt: skip
     """[LA, LB]: what follows from inner products, each tensor centred by its own mean, summed over experts; 0 elements where
@@ -43,7 +44,7 @@ def unit_sums(
         for expert in unit.experts:
             layers = unit.layers(0, expert), unit.layers(1, expert)
             cells = np.ix_(*(list(held) for held in layers))
-            sums = _sums(tuple(list(held.values()) for held in layers), shards, readers, threads, on_read)
+            sums = _sums(tuple(list(held.values()) for held in layers), shards, readers, compute, on_read)
             for field in fields(PairSums):
                 getattr(found, field.name)[cells] += getattr(sums, field.name)
     return found
@@ -51,7 +52,7 @@ def unit_sums(
 
 @np.errstate(invalid="ignore")
 def _sums(
-    slots: Sequence[Sequence[Slot]], shards: tuple[Shards, Shards], readers: ThreadPoolExecutor, threads: int,
+    slots: Sequence[Sequence[Slot]], shards: tuple[Shards, Shards], readers: ThreadPoolExecutor, compute: Compute,
     on_read: Callable[[int], None],
 ) -> PairSums:  # fmt: skip
     """[layers of A, layers of B] of one role's tensors, slab by slab."""
@@ -67,7 +68,7 @@ def _sums(
         list(reading)
         ahead = next(waiting, [])
         reading = readers.map(lambda each: _read(shards, *each), ahead)
-        part = _inner_products(shards, slab[:count], slab if len(sides) == 1 else slab[count:], threads)
+        part = _inner_products(shards, slab[:count], slab if len(sides) == 1 else slab[count:], compute)
         product += part.product
         for number, found in enumerate(((part.sum_left, part.square_left), (part.sum_right, part.square_right))):
             sums[number] += found[0]
@@ -96,7 +97,7 @@ def _read(shards: tuple[Shards, Shards], side: int, view: View) -> None:
 
 
 def _inner_products(
-    shards: tuple[Shards, Shards], left: Sequence[tuple[int, View]], right: Sequence[tuple[int, View]], threads: int
+    shards: tuple[Shards, Shards], left: Sequence[tuple[int, View]], right: Sequence[tuple[int, View]], compute: Compute
 ) -> reference.CrossGram:
     """Of every tensor of `left`, as one row, with every one of `right`."""
     if len(left[0][1].shape) == 1:
@@ -106,7 +107,7 @@ def _inner_products(
         )
         return reference.cross_gram(x, y)
     rows = [_row(shards[side], view) for side, view in left]
-    return ops.cross_gram(rows, rows if left == right else [_row(shards[side], view) for side, view in right], threads)
+    return compute.cross_gram(rows, rows if left == right else [_row(shards[side], view) for side, view in right])
 
 
 def _row(shards: Shards, view: View) -> ops.Operand:

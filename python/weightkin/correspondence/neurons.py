@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -20,6 +23,19 @@ Array = npt.NDArray[np.float64]
 
 MOST_PRODUCTS = 1 << 25
 """Pairs of neurons of two MLPs that are held at a time (268 MB); wider MLPs are left alone."""
+MOST_MEMORY, MEMORY_SHARE = 1 << 30, 8
+"""Searches run side by side in at most this many bytes and this part (an eighth) of the machine's memory; two always may."""
+COPIES = 40
+"""Bytes that a search takes for each weight of one matrix of the wider MLP: float32 copies of two matrices, the same
+balanced, and what is made on the way. 230 MB for 1408 neurons of 4096 channels."""
+
+
+class NeuronPair(NamedTuple):
+    """Two MLPs whose neurons are to be matched, and the relabellings of B in which that is searched for again."""
+
+    a: MlpViews
+    b: MlpViews
+    lags: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,25 @@ class NeuronMatch:
 def neurons_fit(a: MlpViews, b: MlpViews) -> bool:
     """Whether their neurons can be matched in the memory that there is."""
     return a.neurons * b.neurons <= MOST_PRODUCTS
+
+
+def match_pairs(
+    weights: tuple[Weights, Weights], pairs: Sequence[NeuronPair], orbit: Orbit, threads: int
+) -> list[NeuronMatch]:
+    """`match_neurons` of each pair, side by side."""
+    need = COPIES * orbit.width * max(max(pair.a.neurons, pair.b.neurons) for pair in pairs)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    at_once = min(threads, max(2, min(MOST_MEMORY, machine // MEMORY_SHARE) // need))
+    inner = max(1, threads // at_once)
+
+    def run(pair: NeuronPair) -> NeuronMatch:
+        match = match_neurons((weights[0], pair.a), (weights[1], pair.b), orbit, pair.lags, inner)
+        weights[0].release(pair.a)
+        weights[1].release(pair.b)
+        return match
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(run, pairs))
 
 
 def match_neurons(

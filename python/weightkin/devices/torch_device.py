@@ -1,0 +1,244 @@
+"""A GPU as a device: weights cross the link once, through a ring of pinned memory, and stay there until a slab is done.
+
+Each lane has a stream and a buffer: while one computes, the others' slabs are on their way. The same code runs on torch's CPU
+device with Triton's interpreter and a ring to ordinary memory, which is how it is tested without a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import _core, ops
+from ..errors import DeviceError
+from ..kernels.lagged import lagged_pairs
+from ..similarity import magnitude_values, weighted_quantile
+from ..slabs import Slab
+from ..units import Unit
+from .device import Device, Part
+from .host import with_null, with_quantile
+from .pieces import FAR, Piece, copied, pieces_of
+from .torch_sweep import DTYPES, meet, sample, sweep, whole_samples
+from .weights import Weights
+
+SLAB = 256 << 20
+"""Bytes of all members that one call should have: launching takes the same time for few as for many."""
+LANES = 3
+"""One slab is copied, one computed, and one's numbers are taken to the host."""
+SHARE = 0.5
+"""Of the memory that is free when the device is opened."""
+SLOTS, SLOT_BYTES = 4, 32 << 20
+"""Of the ring of pinned memory."""
+ALIGNMENT = 256
+"""Bytes, of a tensor in a buffer."""
+KERNELS = 8
+"""Bytes that the kernels need for themselves for each element of one member: sums of chunks and counts of magnitudes."""
+
+
+@dataclass
+class _Lane:
+    stream: torch.cuda.Stream | None
+    """None on torch's CPU device."""
+    buffer: torch.Tensor
+
+    def reserve(self, nbytes: int) -> None:
+        """Grows the buffer, which other slabs then use too."""
+        if len(self.buffer) < nbytes:
+            self.buffer = self.buffer[:0]  # before the larger one, so that both need not fit
+            self.buffer = torch.empty(nbytes, dtype=torch.uint8, device=self.buffer.device)
+
+    @property
+    def handle(self) -> int | None:
+        return None if self.stream is None else self.stream.cuda_stream
+
+
+class TorchDevice(Device):
+    """Takes units of BF16, F16, F32 and 8-bit floats, with gains and gathered entries, in any order of storage.
+
+    Not its work, and the host's: integers and F64, whose arithmetic the kernels lack, and units of which one slab with all
+    that computing it needs is larger than a lane's share of `memory` bytes.
+    """
+
+    lanes = LANES
+
+    def __init__(
+        self, device: torch.device, name: str, kind: str, memory: int, ring: Callable[[], _core.Ring],
+        facts: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """`ring`: makes the ring when the device is first used."""
+        super().__init__()
+        self.device, self.name, self.kind, self._facts = device, name, kind, facts
+        self.memory = memory
+        self._make_ring = ring
+        self._ring: _core.Ring | None = None
+        self._lanes: SimpleQueue[_Lane] = SimpleQueue()
+        self._opening = Lock()
+        self._sizes: dict[int, tuple[Unit, int, bool]] = {}
+        self._slab = min(SLAB, memory // (LANES * 8))
+        self.window = (LANES + 2) * self._slab
+
+    def accepts(self, unit: Unit) -> bool:
+        return self._size(unit)[1]
+
+    def slab(self, unit: Unit) -> int:
+        return self._size(unit)[0]
+
+    def _size(self, unit: Unit) -> tuple[int, bool]:
+        """Bytes of a unit's slabs, and whether they fit."""
+        known = self._sizes.get(unit.index)
+        if known is None or known[0] is not unit:
+            known = self._sizes[unit.index] = (unit, *self._measure(unit))
+        return known[1:]
+
+    def _measure(self, unit: Unit) -> tuple[int, bool]:
+        if not unit.is_float or any(view.dtype not in DTYPES for view in unit.views):
+            return self._slab, False
+        size = min(self._slab, unit.nbytes)
+        nbytes = copied(unit, size)
+        if nbytes > FAR * size and size < unit.nbytes:
+            size, nbytes = unit.nbytes, copied(unit, unit.nbytes)
+        elements = unit.parameters * size // unit.nbytes
+        met = elements * len(unit.members) * (4 if unit.meeting_dtype == "F32" else 2)
+        return size, nbytes + 2 * met + KERNELS * elements <= self.memory // LANES
+
+    def compute(self, weights: Weights, slab: Slab) -> Part:
+        unit = slab.unit
+        with self._lane() as lane:
+            tensors = self._copy(weights, slab, lane)
+            relabelling = weights.relabelling(unit)
+            samples = [] if relabelling is None else sample(tensors, slab, relabelling)
+            rows = meet(tensors, unit.meeting_dtype, weights.gains(unit), unit.gain_axis)
+            return Part(sweep(rows, int(unit.bounds[1])), samples)
+
+    def finish(self, weights: Weights, unit: Unit, parts: Sequence[Part]) -> ops.Sweep:
+        found = ops.concatenate([part.sweep for part in parts])
+        if any(part.samples is None for part in parts):  # the host had some of them
+            return with_null(weights, unit, with_quantile(weights, unit, found))
+        quantile, values = found.quantile[0], magnitude_values(unit.meeting_dtype)
+        if len(found.quantile) > 1:
+            quantile = np.array([weighted_quantile(values, counts, ops.QUANTILE) for counts in found.histogram])
+        found = replace(found, tensor_quantile=quantile, histogram=found.histogram[:, :0])
+        if unit.rows:
+            weights.release_unit(unit)
+        relabelling = weights.relabelling(unit)
+        if relabelling is None:
+            return found
+        with self._lane():
+            samples = whole_samples([part.samples for part in parts], relabelling, self.device)
+            statistic = lagged_pairs(samples, relabelling.lags)
+        columns = 1 + relabelling.draws
+        return replace(found, lagged=statistic[:, :columns], opposite=statistic[:, columns:])
+
+    def facts(self) -> dict[str, Any]:
+        return {"kind": self.device.type, **self._facts}
+
+    def close(self) -> None:
+        with self._opening:
+            if self._ring is not None:
+                self._ring.close()  # first: it may still be copying into a lane's buffer
+            self._ring, self._lanes = None, SimpleQueue()
+
+    def _copy(self, weights: Weights, slab: Slab, lane: _Lane) -> list[torch.Tensor]:
+        """Each member's part of a slab, as its dtype and shape say, in the lane's buffer."""
+        unit, pieces = slab.unit, pieces_of(slab)
+        places = np.cumsum([0] + [-(-piece.nbytes // ALIGNMENT) * ALIGNMENT for piece in pieces]).tolist()
+        lane.reserve(places[-1])
+        ring, base = self._opened(), lane.buffer.data_ptr()
+        tickets = []
+        for model, piece, place in zip(unit.members, pieces, places, strict=False):
+            mapping = weights.shards[model][piece.shard]
+            tickets.append(ring.submit_ranges(mapping, piece.offsets, piece.length, base + place, lane.handle))
+        for model, ticket in zip(unit.members, tickets, strict=True):
+            try:
+                ring.wait(ticket, lane.handle)
+            except OSError:
+                weights.shards[model].check()  # raises: the file shrank
+                raise
+        return [_tensor(lane.buffer, place, piece) for piece, place in zip(pieces, places, strict=False)]
+
+    def _opened(self) -> _core.Ring:
+        with self._opening:
+            if self._ring is None:
+                raise DeviceError("it was closed")
+            return self._ring
+
+    @contextmanager
+    def _lane(self) -> Iterator[_Lane]:
+        """A lane for the time of a call; what fails on the device comes out as a `DeviceError`."""
+        try:
+            self._open()
+            lane = self._lanes.get()
+            try:
+                with ExitStack() as stack:
+                    if lane.stream is not None:
+                        stack.enter_context(torch.cuda.device(self.device))
+                        stack.enter_context(torch.cuda.stream(lane.stream))
+                    yield lane
+                    if lane.stream is not None:
+                        lane.stream.synchronize()
+            finally:
+                self._lanes.put(lane)
+        except (RuntimeError, MemoryError) as error:
+            reason = device_failure(error)
+            if reason is None:
+                raise
+            raise DeviceError(reason) from error
+
+    def _open(self) -> None:
+        with self._opening:
+            if self._ring is not None:
+                return
+            self._ring = self._make_ring()
+            for _ in range(LANES):
+                stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+                self._lanes.put(_Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
+
+
+def _tensor(buffer: torch.Tensor, place: int, piece: Piece) -> torch.Tensor:
+    """A strided view of what was copied to byte `place` of a buffer; a copy of the entries that take part if not all do."""
+    dtype = DTYPES[piece.dtype]
+    flat = buffer[place : place + piece.nbytes].view(dtype)
+    tensor = flat.as_strided(piece.shape, [stride // dtype.itemsize for stride in piece.strides])
+    if piece.gather is None:
+        return tensor
+    axis, taken = piece.gather
+    return tensor.view(_CODES[dtype.itemsize]).index_select(axis, torch.from_numpy(taken).to(buffer.device)).view(dtype)
+
+
+_CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+
+
+def device_failure(error: BaseException) -> str | None:
+    """Why a device failed, in one line; None if the error is none of a device's but a mistake of ours."""
+    line = str(error).strip().split("\n")[0][:200]
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"out of memory ({line})"
+    if isinstance(error, torch.AcceleratorError) or "CUDA" in line or "cuda" in line:
+        return line
+    return None
+
+
+def cuda_device(number: int, threads: int) -> TorchDevice:
+    """GPU `number`, whose ring is filled by `threads` threads. Raises `DeviceError`."""
+    from .. import _cuda
+
+    device = torch.device("cuda", number)
+    properties = _cuda.properties(number)
+    try:
+        free, _ = torch.cuda.mem_get_info(device)
+    except RuntimeError as error:
+        raise DeviceError(f"cuda:{number}: {str(error).strip().splitlines()[0]}") from None
+    major, minor = torch.cuda.get_device_capability(device)
+    return TorchDevice(
+        device, f"cuda:{number}", f"cuda {major}.{minor}", int(SHARE * free),
+        lambda: _core.Ring(_cuda.transport(number, SLOTS, SLOT_BYTES), threads),
+        {"model": properties["name"], "capability": f"{major}.{minor}", "driver": properties["driver"],
+         "torch": torch.__version__},
+    )  # fmt: skip
