@@ -17,7 +17,7 @@ import triton.language as tl
 CHUNK = tl.constexpr(4096)
 """Elements of a chunk. What is found in one is written apart, so results do not depend on how programs are scheduled."""
 
-_DTYPES = {
+DTYPES = {
     torch.bfloat16: (torch.int16, tl.bfloat16),
     torch.float16: (torch.int16, tl.float16),
     torch.float32: (torch.int32, tl.float32),
@@ -34,9 +34,9 @@ def codes(rows: Sequence[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], tl.dt
     kinds = {(row.dtype, row.numel(), row.device) for row in rows}
     if len(kinds) > 1:
         raise ValueError(f"rows differ in dtype, size or device: {sorted(map(str, kinds))}")
-    if rows[0].dtype not in _DTYPES:
+    if rows[0].dtype not in DTYPES:
         raise ValueError(f"unsupported dtype {rows[0].dtype}")
-    integer, element = _DTYPES[rows[0].dtype]
+    integer, element = DTYPES[rows[0].dtype]
     return tuple(row.detach().reshape(-1).view(integer) for row in rows), element
 
 
@@ -88,20 +88,28 @@ def place(program, numbers, block, size, first, first_chunk, chunks):
 
 
 @triton.jit
-def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
-    """The codes and their float32 values at positions `at`; zero from `end` on if RAGGED.
-
-    Widened by hand, for bf16: Triton's interpreter converts subnormal numbers wrongly.
-    """
-    if RAGGED:
-        code = tl.load(row + at * stride, at < end, other=0)
-    else:
-        code = tl.load(row + at * stride)
+def widen(code, ELEMENT: tl.constexpr):
+    """Integer codes as float32. By hand for bf16: Triton's interpreter converts subnormal numbers wrongly."""
     if tl.bfloat16 == ELEMENT:
         value = (code.to(tl.int32) << 16).to(tl.float32, bitcast=True)
     else:
         value = code.to(ELEMENT, bitcast=True).to(tl.float32)
-    return code, value
+    return value
+
+
+@triton.jit
+def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
+    """The codes and their float32 values at positions `at`; zero from `end` on if RAGGED."""
+    if RAGGED:
+        code = tl.load(row + at * stride, at < end, other=0)
+    else:
+        code = tl.load(row + at * stride)
+    return code, widen(code, ELEMENT)
+
+
+def multiprocessors(device: torch.device) -> int:
+    """Of a GPU; a few where the interpreter stands in for one, so that programs take several pieces of work there too."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 
 @triton.jit(do_not_specialize=["count", "groups"])
