@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import device_matrix, device_null, device_sweep
+from . import device_matrix, device_null, device_stream, device_sweep
 from .registry import Case
 
-CASES: tuple[Case, ...] = (*device_sweep.CASES, *device_null.CASES, *device_matrix.CASES)
+CASES: tuple[Case, ...] = (*device_sweep.CASES, *device_null.CASES, *device_matrix.CASES, *device_stream.CASES)
