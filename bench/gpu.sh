@@ -83,38 +83,69 @@ else
 fi
 if [ "$built" -eq 0 ] && step "build by CMake" 240 bash -c by_cmake; then built=1; fi
 export PYTHONPATH=$work/site PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-[ "$built" -eq 1 ] && step "environment" 30 "$python" -m weightkin env
+if [ "$built" -eq 1 ]; then step "environment" 30 "$python" -m weightkin env; fi
 
-# The tests that use a device, whole files; those that need a package which is not here skip themselves.
-tests=(tests/test_kernels_*.py)
-for name in ring cuda assign_cuda devices torch_device search_device compute; do
-  for file in tests/test_"$name"*.py; do [ -e "$file" ] && tests+=("$file"); done
+# The tests that use a device, whole files; what needs a package that is not here skips itself.
+tests=()
+for file in tests/test_kernels_*.py tests/test_*ring*.py tests/test_*cuda*.py tests/test_*device*.py tests/test_*torch*.py; do
+  if [ -e "$file" ]; then tests+=("$file"); fi
 done
-quick=(-q -p no:cacheprovider -o filterwarnings=default)
-if ! has pytest hypothesis; then
+pytest=("$python" -m pytest -q -p no:cacheprovider -o filterwarnings=default)
+if [ "$built" -eq 0 ]; then
+  skipped+=("everything after the build")
+elif ! has pytest hypothesis; then
   skipped+=("tests: pytest and hypothesis are not installed")
 elif [ "$device" = interpreter ]; then
-  step "tests" 120 "$python" -m pytest "${quick[@]}" -x tests/test_kernels_gram.py -k "rows and not many"
+  step "tests" 120 "${pytest[@]}" tests/test_kernels_gram.py -k test_rows
 else
-  step "tests" 170 "$python" -m pytest "${quick[@]}" "${tests[@]}"
+  step "tests" 150 "${pytest[@]}" "${tests[@]}"
 fi
 
-slug=$(
-  "$python" -c 'import re, torch
+slug=$("$python" -c 'import re, torch
 name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "interpreter"
-print(re.sub("[^a-z0-9]+", "-", name.lower()).strip("-"))'
-) || slug=device
+print(re.sub("[^a-z0-9]+", "-", name.lower()).strip("-"))') || slug=device
 json=$output/$slug.json
-bench=("$python" -m weightkin.bench --device "$device" --output "$json" --rounds 5)
-[ -n "$data" ] && bench+=(--data "$data")
-[ -n "$size" ] && bench+=(--size "$size")
-[ "$device" = interpreter ] && bench+=(--data "$work/data" --rounds 2)
 rm -f "$json"
-groups=('gram/*' '[dcl]*[eg]*/[pr]*' 'cross_gram/*' 'probe/*' 'assign/*' 'ring/*' 'compare/*' 'experts/*')
-for group in "${groups[@]}"; do
-  step "bench $group" 100 "${bench[@]}" --keep --case "$group"
-done
+bench=("$python" -m weightkin.bench --device "$device" --output "$json" --keep --data "${data:-$work/data}")
+if [ -n "$size" ]; then bench+=(--size "$size"); fi
+if [ "$device" = interpreter ]; then bench+=(--rounds 1); fi
+measure() {  # NAME SECONDS GLOB...: one process for each group, so that one that hangs costs no other its numbers
+  local name=$1 limit=$2 cases=() && shift 2
+  for glob in "$@"; do cases+=(--case "$glob"); done
+  step "bench: $name" "$limit" "${bench[@]}" "${cases[@]}"
+}
+agree=("$python" -m weightkin.bench.device_agreement --device "${device/interpreter/cpu}")
+if [ "$built" -eq 1 ]; then
+  measure "one pass" 80 'gram/*' 'difference/*' 'census/*' 'lagged/*' 'sweep/*'
+  measure "products" 60 'cross_gram/*' 'probe/*'
+  measure "assignment" 60 'assign/*'
+  measure "streams" 100 'ring/*' 'compare/*'
+  measure "experts" 80 'experts/*'
+  step "devices agree with the processor and each other" 60 "${agree[@]}"
+  if [ -e "$json" ]; then step "prediction" 40 "$python" -m weightkin.bench.predict "$json" --storage 7; fi
+fi
 
-# The same numbers from one device, from all of them, and from the processor.
-step "models to compare" 60 "$python" -m weightkin.bench.generate "$work/a" --model glm-4.5-air --layers 2 --tiny &&
-  step "their copy" 60 "$python" -m weightkin.bench.generate "$work/b" --copy-of "$work/a"
+# Last, because it is slow and says nothing of speed: small cases under the checkers of memory and of races.
+sanitizer=$(command -v compute-sanitizer || echo "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer")
+check() {  # TOOL TEST...
+  local tool=$1 && shift
+  step "compute-sanitizer $tool" 60 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$sanitizer" --tool "$tool" --error-exitcode 9 \
+    "${pytest[@]}" -x "$@"
+}
+if [ "$device" = interpreter ] || [ "$built" -eq 0 ]; then
+  skipped+=("compute-sanitizer: no device")
+elif ! "$sanitizer" "$python" -c 'import torch; torch.ones(1, device="cuda").item()' >"$work/sanitizer" 2>&1; then
+  skipped+=("compute-sanitizer: $(tail -n 1 "$work/sanitizer")")
+else
+  check memcheck tests/test_kernels_gram.py tests/test_kernels_difference.py -k 'block_ends'
+  for file in tests/test_*assign*cuda*.py tests/test_*cuda*assign*.py; do
+    if [ -e "$file" ]; then check memcheck "$file" && check racecheck "$file"; fi
+  done
+fi
+
+printf '\n'
+if [ -e "$json" ]; then "$python" -m weightkin.bench.short "$json" && echo "stored in $json"; fi
+for one in ${skipped[@]+"${skipped[@]}"}; do echo "skipped: $one"; done
+for one in ${failed[@]+"${failed[@]}"}; do echo "FAILED: $one"; done
+echo "$SECONDS s; ${#failed[@]} failed, ${#skipped[@]} skipped"
+[ "${#failed[@]}" -eq 0 ]

@@ -22,7 +22,8 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {RATES[name]:38}{rate / scale:10.4g} {unit}"
     for row in report["cases"]:
         if not row["passed"]:
-            yield f"  {row['case']:22}FAILED: {row['problem'] or f'error {row["error"]}'}"
+            problem = row.get("problem") or f"error {row['error']}"
+            yield f"  {row['case']:22}FAILED: {problem}"
             continue
         best = row["participants"][OURS]["best"]
         told = [f"  {row['case']:22}{amount(best, row['unit']):>10}", _rate(row, best)]
