@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .errors import AlignmentError, CheckpointError, PlanError, ResultsError, WeightkinError
+from .errors import AlignmentError, CheckpointError, DeviceError, PlanError, ResultsError, WeightkinError
 
 if TYPE_CHECKING:
     from .comparison import compare, matrix
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AlignmentError", "CheckpointError", "PlanError", "Results", "ResultsError", "WeightkinError", "align", "claims",
-    "compare", "experts", "inspect", "layers", "load", "matrix",
+    "AlignmentError", "CheckpointError", "DeviceError", "PlanError", "Results", "ResultsError", "WeightkinError", "align",
+    "claims", "compare", "experts", "inspect", "layers", "load", "matrix",
 ]  # fmt: skip
 
 _HOMES = {

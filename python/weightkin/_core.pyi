@@ -116,6 +116,9 @@ def lagged(
     lags: npt.NDArray[np.uint32],
 ) -> npt.NDArray[np.float64]: ...
 def assign(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], threads: int) -> npt.NDArray[np.int64]: ...
+def assign_team(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], team: int) -> npt.NDArray[np.int64]:
+    """What a GPU runs for each problem of [problems, persons, objects], by a team of CPU threads; slow, for tests."""
+
 def cross_gram(
     left: Sequence[Operand], right: Sequence[Operand], symmetric: bool, threads: int
 ) -> tuple[

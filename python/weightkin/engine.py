@@ -93,7 +93,7 @@ class _Lanes:
     def _retire(self, device: Device, slab: Slab, error: DeviceError) -> None:
         first = self.queue.retire(device, str(error))
         if not self.queue.put(slab, back=True):
-            self.events.put(error)
+            self.events.put(DeviceError(f"{device.name}: {error}"))
         elif first:
             rest = ", ".join(self.queue.names())
             self.events.put(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..slabs import Slab, slabs_of
+from ..slabs import Slab
 from ..units import Unit
 from ..view import ITEM_SIZES, View
 
@@ -92,7 +92,6 @@ def pieces_of(slab: Slab) -> list[Piece]:
     return [piece_of(slab.unit, member, start, stop) for member in range(len(slab.unit.members))]
 
 
-def copied(unit: Unit, size: int) -> int:
-    """Bytes that a slab of about `size` bytes has copied."""
-    first = slabs_of(unit, size)[0]
-    return sum(piece.nbytes for piece in pieces_of(first))
+def copied(slab: Slab) -> int:
+    """Bytes that are copied for it."""
+    return sum(piece.nbytes for piece in pieces_of(slab))

@@ -7,7 +7,7 @@ device with Triton's interpreter and a ring to ordinary memory, which is how it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from threading import Lock
@@ -20,7 +20,7 @@ from .. import _core, ops
 from ..errors import DeviceError
 from ..kernels.lagged import lagged_pairs
 from ..similarity import magnitude_values, weighted_quantile
-from ..slabs import Slab
+from ..slabs import Slab, slabs_of
 from ..units import Unit
 from .device import Device, Part
 from .host import with_null, with_quantile
@@ -40,6 +40,10 @@ ALIGNMENT = 256
 """Bytes, of a tensor in a buffer."""
 KERNELS = 8
 """Bytes that the kernels need for themselves for each element of one member: sums of chunks and counts of magnitudes."""
+_INTERPRETER = Lock()
+"""Triton's interpreter changes its language for all threads while it runs a kernel."""
+_CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+"""What elements are gathered as, by their size: not all floats can be."""
 
 
 @dataclass
@@ -80,6 +84,7 @@ class TorchDevice(Device):
         self._ring: _core.Ring | None = None
         self._lanes: SimpleQueue[_Lane] = SimpleQueue()
         self._opening = Lock()
+        self._interpreting: AbstractContextManager[object] = _INTERPRETER if device.type == "cpu" else nullcontext()
         self._sizes: dict[int, tuple[Unit, int, bool]] = {}
         self._slab = min(SLAB, memory // (LANES * 8))
         self.window = (LANES + 2) * self._slab
@@ -100,11 +105,12 @@ class TorchDevice(Device):
     def _measure(self, unit: Unit) -> tuple[int, bool]:
         if not unit.is_float or any(view.dtype not in DTYPES for view in unit.views):
             return self._slab, False
-        size = min(self._slab, unit.nbytes)
-        nbytes = copied(unit, size)
-        if nbytes > FAR * size and size < unit.nbytes:
-            size, nbytes = unit.nbytes, copied(unit, unit.nbytes)
-        elements = unit.parameters * size // unit.nbytes
+        size, first = self._slab, slabs_of(unit, self._slab)[0]
+        nbytes = copied(first)
+        if nbytes > FAR * first.nbytes:
+            size, first = unit.nbytes, Slab(unit, 0, len(unit.bounds) - 1)
+            nbytes = copied(first)
+        elements = int(unit.bounds[first.last])
         met = elements * len(unit.members) * (4 if unit.meeting_dtype == "F32" else 2)
         return size, nbytes + 2 * met + KERNELS * elements <= self.memory // LANES
 
@@ -115,7 +121,8 @@ class TorchDevice(Device):
             relabelling = weights.relabelling(unit)
             samples = [] if relabelling is None else sample(tensors, slab, relabelling)
             rows = meet(tensors, unit.meeting_dtype, weights.gains(unit), unit.gain_axis)
-            return Part(sweep(rows, int(unit.bounds[1])), samples)
+            with self._interpreting:
+                return Part(sweep(rows, int(unit.bounds[1])), samples)
 
     def finish(self, weights: Weights, unit: Unit, parts: Sequence[Part]) -> ops.Sweep:
         found = ops.concatenate([part.sweep for part in parts])
@@ -132,7 +139,8 @@ class TorchDevice(Device):
             return found
         with self._lane():
             samples = whole_samples([part.samples for part in parts], relabelling, self.device)
-            statistic = lagged_pairs(samples, relabelling.lags)
+            with self._interpreting:
+                statistic = lagged_pairs(samples, relabelling.lags)
         columns = 1 + relabelling.draws
         return replace(found, lagged=statistic[:, :columns], opposite=statistic[:, columns:])
 
@@ -197,7 +205,7 @@ class TorchDevice(Device):
                 return
             self._ring = self._make_ring()
             for _ in range(LANES):
-                stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+                stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
                 self._lanes.put(_Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
 
 
@@ -210,9 +218,6 @@ def _tensor(buffer: torch.Tensor, place: int, piece: Piece) -> torch.Tensor:
         return tensor
     axis, taken = piece.gather
     return tensor.view(_CODES[dtype.itemsize]).index_select(axis, torch.from_numpy(taken).to(buffer.device)).view(dtype)
-
-
-_CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 
 
 def device_failure(error: BaseException) -> str | None:

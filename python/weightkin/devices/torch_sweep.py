@@ -37,15 +37,15 @@ def meet(
 
 
 def sweep(rows: Sequence[torch.Tensor], block: int) -> ops.Sweep:
-    """gram, difference and census of rows of one size, in blocks of `block` elements; the histogram is whole."""
+    """gram, difference and census of 2 to 16 rows of one size, in blocks of `block` elements; the histogram is whole."""
     gram, total = gram_blocks(rows, block)
     gaps = [difference_blocks(x, y, block) for x, y in combinations(rows, 2)]
     census = [census_blocks(row, block, ops.QUANTILE) for row in rows]
+    sum_abs, sum_square, max_abs, unequal = (np.stack(arrays, axis=1) for arrays in zip(*gaps, strict=True))
+    nans, infinities, quantile = (np.stack(arrays, axis=1) for arrays in zip(*(one[:3] for one in census), strict=True))
     none = np.empty((len(gaps), 0))
     return ops.Sweep(
-        gram, total,
-        *(np.stack([getattr(gap, name) for gap in gaps], axis=1) for name in ("sum_abs", "sum_square", "max_abs", "unequal")),
-        *(np.stack([getattr(one, name) for one in census], axis=1) for name in ("nans", "infinities", "quantile")),
+        gram, total, sum_abs, sum_square, max_abs, unequal, nans, infinities, quantile,
         histogram=np.stack([one.histogram for one in census]), tensor_quantile=np.zeros(len(rows)), lagged=none,
         opposite=none,
     )  # fmt: skip
@@ -76,7 +76,9 @@ def _take(tensor: torch.Tensor, at: tuple[torch.Tensor, ...]) -> torch.Tensor:
     return tensor.view(torch.uint8)[at].view(tensor.dtype)  # 8-bit floats cannot be indexed
 
 
-def whole_samples(parts: Sequence[list[torch.Tensor]], relabelling: Relabelling, device: torch.device) -> list[torch.Tensor]:
+def whole_samples(
+    parts: Sequence[list[torch.Tensor]], relabelling: Relabelling, device: torch.device
+) -> list[torch.Tensor]:
     """The samples of all slabs of a unit, wherever they are, as one tensor of each member on `device`."""
     axis = 1 if relabelling.axis == 0 else 0
     return [torch.cat([one.to(device) for one in member], axis) for member in zip(*parts, strict=True)]

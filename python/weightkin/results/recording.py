@@ -57,9 +57,10 @@ def record(
 ) -> Results:
     """Runs `compute`, which brings the journal to `units` finished units, then `collect`, which writes the tables.
 
-    `kinds`: of the devices that compute, if they are others than the CPU alone. `units` is called where their number is not known before. Both return keys of the summary. With `resume`, goes on with
-    the interrupted run in `output`, if the command, its options and the models' fingerprints are those of that run; a
-    finished one is only loaded. Raises `ResultsError`, and `Interrupted` on Ctrl-C.
+    `kinds`: of the devices that compute, if they are others than the CPU alone. `units` is called where their number is not
+    known before. Both return keys of the summary. With `resume`, goes on with the interrupted run in `output`, if the
+    command, its options, the kinds of devices and the models' fingerprints are those of that run; a finished one is only
+    loaded. Raises `ResultsError`, and `Interrupted` on Ctrl-C.
     """
     if resume and output is None:
         raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")

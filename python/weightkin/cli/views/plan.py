@@ -43,7 +43,8 @@ def show_estimate(console: Console, found: Estimate, verbose: bool) -> None:
         Text(f"{plural(found.units, 'unit')} in {plural(found.blocks, 'block')}, {plural(len(found.pairs), 'pair')}")
     )
     console.print()
-    rate = f"{found.compute_rate / 1e9:.1f} GB/s on {plural(found.threads, 'thread')}"
+    where = ", ".join(plural(found.threads, "thread") if name == "cpu" else name for name in found.devices)
+    rate = f"{found.compute_rate / 1e9:.1f} GB/s on {where}"
     console.print(Text.assemble(("Estimated time", "bold"), f"  (this machine computes {rate})"))
     times = table(["weights come from", "time"])
     times.add_row("memory", duration(found.seconds["memory"]))
