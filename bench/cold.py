@@ -41,9 +41,7 @@ def drop(paths: Sequence[Path]) -> None:
             raise WeightkinError(rule, hint="choose a folder on a disk with --data")
 
 
-def ways(
-    paths: Sequence[Path], counts: Sequence[int] = THREADS, chunks: Sequence[int] = CHUNKS
-) -> dict[str, Run]:
+def ways(paths: Sequence[Path], counts: Sequence[int] = THREADS, chunks: Sequence[int] = CHUNKS) -> dict[str, Run]:
     """Runs that read all the files, from first to last byte, by so many threads and bytes at a time."""
     readers: dict[str, Reader] = {"pread": _pread, "direct pread": _pread_direct, "populate mapping": _populate}
     return {

@@ -50,7 +50,8 @@ class EventClock:
         import torch
 
         with torch.cuda.device(self._device):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            event: Any = torch.cuda.Event
+            start, end = (event(enable_timing=True) for _ in range(2))
             torch.cuda.synchronize()
             start.record()
             for _ in range(repeats):

@@ -8,10 +8,11 @@ from functools import partial
 from math import isqrt
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from weightkin.kernels import cross_gram as kernel
 
 from weightkin import reference
-from weightkin.kernels import cross_gram as kernel
 
 from . import device_peers as peers
 from .device_rates import matmul, normal, share
@@ -27,6 +28,7 @@ CHECKED = 6
 DEPTH = 1 << 20
 """Elements of a row that are widened to float64 at a time."""
 MATMUL = "torch bf16 matmul"
+Array = npt.NDArray[np.float64]
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -88,22 +90,25 @@ def error(left: torch.Tensor, right: torch.Tensor, found: kernel.CrossGram) -> f
     """Largest error of any sum of some rows, relative to the sum of its terms' magnitudes."""
     chosen = [np.unique(np.linspace(0, len(side) - 1, CHECKED).astype(int)) for side in (left, right)]
     picked = [side[torch.from_numpy(at).to(side.device)] for side, at in zip((left, right), chosen, strict=True)]
-    totals: list[Sequence[np.ndarray]] = []
-    for widen in (lambda x: x, np.abs):
-        parts = [
-            reference.cross_gram(*(widen(_wide(side[:, begin : begin + DEPTH])) for side in picked))
-            for begin in range(0, left.shape[1], DEPTH)
-        ]
-        totals.append([sum(arrays) for arrays in zip(*parts, strict=True)])
+    wanted, most = (_sums(picked, widen) for widen in (lambda x: x, np.abs))
     rows, columns = chosen
-    index = (np.ix_(rows, columns), rows, columns, rows, columns)
-    got = [one.cpu().numpy()[at] for one, at in zip(found, index, strict=True)]
-    gaps = (np.max(np.abs(one - want) / most) for one, want, most in zip(got, *totals, strict=True))
-    return float(np.max(list(gaps)))
+    got = [one.cpu().numpy() for one in found]
+    taken = [got[0][np.ix_(rows, columns)], *(one[at] for one, at in zip(got[1:], (rows, columns) * 2, strict=True))]
+    gaps = zip(taken, wanted, most, strict=True)
+    return float(np.max([np.max(np.abs(one - want) / bound) for one, want, bound in gaps]))
 
 
-def _wide(rows: torch.Tensor) -> np.ndarray:
-    return numpy_of(rows.contiguous()).astype(np.float64)
+def _sums(sides: Sequence[torch.Tensor], change: Callable[[Array], Array]) -> list[Array]:
+    """The fields of reference.CrossGram of `change` of all elements, a part of the depth at a time."""
+    parts = [
+        reference.cross_gram(*(change(_wide(side[:, begin : begin + DEPTH])) for side in sides))
+        for begin in range(0, sides[0].shape[1], DEPTH)
+    ]
+    return [np.sum(arrays, axis=0) for arrays in zip(*parts, strict=True)]
+
+
+def _wide(rows: torch.Tensor) -> Array:
+    return np.asarray(numpy_of(rows.contiguous()), np.float64)
 
 
 TARGETS = (Target("roof", 0.7),)

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from weightkin.kernels.lagged import lagged
 
 from weightkin import ops, reference
 from weightkin.devices.torch_sweep import sweep
-from weightkin.kernels.lagged import lagged
 from weightkin.relabelling import ELEMENTS
 from weightkin.statistics.null import DRAWS, draw_lags
 
@@ -32,7 +32,10 @@ def null(settings: Settings) -> Iterator[Work]:
     lines = max(2, min(ELEMENTS, settings.nbytes // 4) // hidden)
     lags = draw_lags(hidden, min(DRAWS, hidden - 1, lines * hidden // 1024), settings.seed)
     pairs = [
-        (normal(device, settings.seed + 2 * at, lines, hidden), normal(device, settings.seed + 2 * at + 1, lines, hidden))
+        (
+            normal(device, settings.seed + 2 * at, lines, hidden),
+            normal(device, settings.seed + 2 * at + 1, lines, hidden),
+        )
         for at in range(max(1, min(TENSORS, settings.nbytes // (4 * ELEMENTS))))
     ]
 
@@ -56,7 +59,7 @@ def slabs(settings: Settings) -> Iterator[Work]:
     rows = make_rows(settings, 2)
     block = block_of(rows[0])
     size = max(1, SLAB // 4 // block) * block
-    parts = list(zip(*(row.split(size) for row in rows), strict=True))
+    parts = list(zip(*(torch.split(row, size) for row in rows), strict=True))
     rate = copy(rows[0].device, settings.nbytes)
 
     def ours() -> list[ops.Sweep]:
@@ -78,5 +81,11 @@ def slabs(settings: Settings) -> Iterator[Work]:
 
 CASES = (
     Case("lagged/pair", f"the null of pairs of tensors, {DRAWS} draws", null, 1e-6, ()),
-    Case("sweep/pair", "gram, difference and census of two rows, slab by slab", slabs, 1e-6, (Target("torch metrics", 1),)),
+    Case(
+        "sweep/pair",
+        "gram, difference and census of two rows, slab by slab",
+        slabs,
+        1e-6,
+        (Target("torch metrics", 1),),
+    ),
 )

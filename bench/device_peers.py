@@ -42,7 +42,8 @@ def mlp(gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor, inputs: torch.
 def rotations(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """[n] float32: inner products with all rotations of the lines of `y`, by Fourier transforms."""
     spectra = [torch.fft.rfft(_balanced(one.float()), dim=1) for one in (x, y)]
-    return torch.fft.irfft((spectra[0].conj() * spectra[1]).sum(dim=0), n=x.shape[1])
+    found: torch.Tensor = torch.fft.irfft((spectra[0].conj() * spectra[1]).sum(dim=0), n=x.shape[1])
+    return found
 
 
 def _published(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -50,7 +51,7 @@ def _published(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _parts(*rows: torch.Tensor) -> Sequence[tuple[torch.Tensor, ...]]:
-    return list(zip(*(row.split(TENSOR) for row in rows), strict=True))
+    return list(zip(*(torch.split(row, TENSOR) for row in rows), strict=True))
 
 
 def _balanced(x: torch.Tensor) -> torch.Tensor:

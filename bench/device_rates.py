@@ -124,7 +124,7 @@ def normal(device: torch.device, seed: int, *shape: int) -> torch.Tensor:
     """bf16, standard normal; drawn in parts, so that no float32 copy of all is needed."""
     out = torch.empty(shape, dtype=torch.bfloat16, device=device)
     random = generator(device, seed)
-    for part in out.view(-1).split(1 << 26):
+    for part in torch.split(out.view(-1), 1 << 26):
         part.copy_(torch.randn(part.shape, generator=random, device=device))
     return out
 

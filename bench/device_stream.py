@@ -24,6 +24,8 @@ from .registry import Case, Settings, Target, Work
 READERS = (4, 16)
 """Threads that read files for the roof of cold ones, by tiles of `READ` bytes."""
 READ = 16 << 20
+COMMANDS = ("compare/tensors", "experts/strangers", "experts/neurons")
+"""Cases of the processor that are the same on a device."""
 PINNED = "pinned memory to the device"
 
 
@@ -31,7 +33,9 @@ PINNED = "pinned memory to the device"
 def ring(settings: Settings) -> Iterator[Work]:
     """All shards of two models, mapped and in memory, through the ring into a few buffers of a slab each."""
     device = torch.device(settings.device)
-    buffers = [torch.zeros(SLAB if device.type == "cuda" else 1 << 16, dtype=torch.uint8, device=device) for _ in range(LANES)]
+    buffers = [
+        torch.zeros(SLAB if device.type == "cuda" else 1 << 16, dtype=torch.uint8, device=device) for _ in range(LANES)
+    ]
     size = len(buffers[0])
     rate = link(device, settings.nbytes)
     with mapped(folders(settings, 2, related=True), settings.threads) as models, closing(make_ring(settings)) as stream:
@@ -61,11 +65,13 @@ def ring(settings: Settings) -> Iterator[Work]:
                 ours(last)
                 mapping, begin, length = parts[last - 1]
                 found = buffers[(last - 1) % LANES][:length].cpu().numpy()
-                total += int(np.count_nonzero(found != np.frombuffer(mapping, np.uint8, length, begin)))
+                total += int(np.count_nonzero(found != np.frombuffer(memoryview(mapping), np.uint8, length, begin)))
             return total
 
         nbytes = sum(length for _, _, length in parts)
-        yield Work(ours=ours, check=wrong, roofs={PINNED: rate.run}, nbytes=nbytes, shares={PINNED: share(rate, nbytes)})
+        yield Work(
+            ours=ours, check=wrong, roofs={PINNED: rate.run}, nbytes=nbytes, shares={PINNED: share(rate, nbytes)}
+        )
 
 
 def make_ring(settings: Settings) -> _core.Ring:
@@ -75,7 +81,7 @@ def make_ring(settings: Settings) -> _core.Ring:
         return _core.Ring(SLOTS, 1 << 12, settings.threads)
     from weightkin import _cuda
 
-    return _core.Ring(_cuda.transport(device.index or 0, SLOTS, SLOT_BYTES), settings.threads)
+    return _cuda.Ring(device.index or 0, SLOTS, SLOT_BYTES, settings.threads)
 
 
 @contextmanager
@@ -105,6 +111,5 @@ CASES = (
         (Target("roof", 0.9),), rounds=3,
     ),
     Case("compare/cold", "two models from disk to results", partial(compare, warm=False), 1e-6, (), rounds=2),
-    *(case for case in (*cases_compare.CASES, *cases_experts.CASES) if case.name in (
-        "compare/tensors", "experts/strangers", "experts/neurons")),
+    *(case for case in (*cases_compare.CASES, *cases_experts.CASES) if case.name in COMMANDS),
 )  # fmt: skip

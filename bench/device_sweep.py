@@ -10,9 +10,9 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import torch
+from weightkin.kernels import difference, gram
 
 from weightkin import reference
-from weightkin.kernels import difference, gram
 from weightkin.units import BLOCK
 
 from . import device_peers as peers
@@ -52,12 +52,12 @@ def gram_rows(settings: Settings, count: int) -> Iterator[Work]:
 @contextmanager
 def differences(settings: Settings) -> Iterator[Work]:
     """The kernel alone."""
-    rows = make_rows(settings, 2)
-    block = block_of(rows[0])
-    rate = copy(rows[0].device, settings.nbytes)
+    x, y = rows = make_rows(settings, 2)
+    block = block_of(x)
+    rate = copy(x.device, settings.nbytes)
     yield Work(
-        ours=lambda: difference.difference_blocks(*rows, block),
-        check=lambda: difference_error(rows, difference.difference_blocks(*rows, block)),
+        ours=lambda: difference.difference_blocks(x, y, block),
+        check=lambda: difference_error(rows, difference.difference_blocks(x, y, block)),
         roofs={COPY: rate.run},
         peers={"torch metrics": lambda: peers.seven_metrics(*rows)},
         nbytes=nbytes(rows),
@@ -75,7 +75,11 @@ def census(settings: Settings) -> Iterator[Work]:
         ours=lambda: difference.census_blocks(row, block),
         check=lambda: census_error(row, difference.census_blocks(row, block)),
         roofs={COPY: rate.run},
-        peers={"torch bincount": lambda: [codes(part).bincount(minlength=1 << 15) for part in row.split(peers.TENSOR)]},
+        peers={
+            "torch bincount": lambda: [
+                codes(part).bincount(minlength=1 << 15) for part in torch.split(row, peers.TENSOR)
+            ]
+        },
         nbytes=nbytes([row]),
         shares={COPY: share(rate, nbytes([row]))},
     )
@@ -103,7 +107,7 @@ def nbytes(rows: Sequence[torch.Tensor]) -> int:
 
 def stacked(rows: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
     """[count, n] copies of the rows' parts, without which there is no product of them: part of the peer's work."""
-    for part in zip(*(row.split(peers.TENSOR) for row in rows), strict=True):
+    for part in zip(*(torch.split(row, peers.TENSOR) for row in rows), strict=True):
         yield torch.stack(part)
 
 
@@ -125,9 +129,7 @@ def sampled(rows: Sequence[torch.Tensor]) -> Iterator[tuple[int, list[Bf16]]]:
         yield number, [numpy_of(row[number * block : (number + 1) * block]) for row in rows]
 
 
-def gram_error(
-    rows: Sequence[torch.Tensor], found: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]
-) -> float:
+def gram_error(rows: Sequence[torch.Tensor], found: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]) -> float:
     """Largest error of any cosine or Pearson; `found`: [B, N, N], `sums`: [B, N]."""
     errors = []
     for number, block in sampled(rows):

@@ -26,7 +26,9 @@ def describe() -> dict[str, str | int | float]:
 
 def versions() -> dict[str, str | None]:
     """weightkin, Python and the peers; None: not installed."""
-    return {"weightkin": __version__, "python": platform.python_version()} | {name: package_version(name) for name in PACKAGES}
+    return {"weightkin": __version__, "python": platform.python_version()} | {
+        name: package_version(name) for name in PACKAGES
+    }
 
 
 def now() -> str:

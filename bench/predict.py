@@ -8,12 +8,15 @@ what the same file measured of `compare` and `experts`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+
+from weightkin.schema import Model
 
 from . import workload
 from .cases_experts import layer
@@ -25,7 +28,7 @@ TOUCHES = 3
 """How often host memory moves a byte on its way: read from the page cache, written to a pinned slot, read by the link."""
 SLICE = 16e9
 """Bytes that a measured run must have read to say something about models of hundreds of gigabytes."""
-RESOURCES = ("storage", "staging", "memory", "link", "kernels", "assignment", "interpreter")
+RESOURCES = ("storage", "staging", "memory", "link", "kernels", "assignment", "Python")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Check(NamedTuple):
     """A prediction beside its measurement."""
 
     case: str
+    command: str
     nbytes: int
     predicted: float
     measured: float
@@ -80,31 +84,51 @@ def phase(work: Workload, rates: Rates, devices: int = 1) -> Phase:
     for problems, side in work.assignments:
         rate = rates.problems(side)
         cost("assignment", problems, None if rate is None else rate * devices)
-    cost("interpreter", work.tensors, rates.tensors)
+    cost("Python", work.tensors, rates.tensors)
     return Phase(work.name, resources, tuple(dict.fromkeys(unmeasured)))
 
 
 def checks(report: Mapping[str, Any]) -> Iterator[Check]:
-    """Every run of a whole command that the file holds, predicted from the file's other rates."""
+    """Runs of whole commands that the file holds, predicted from its other rates; none from a rate that it gave itself."""
     rates = read(report)
     for row in report["cases"]:
-        if row["unit"] != "s" or not row["participants"]:
+        slice_ = SLICES.get(row["case"])
+        if slice_ is None or not row["participants"] or row["case"] == rates.probe_from:
             continue
-        name, found = row["case"], rates
-        if name in ("compare/cold", "compare/warm"):
-            decoders = [fit(DECODERS["solar-open-100b"], row["nbytes"] // 2)] * 2
-            found = replace(rates, storage=storage(row) if name == "compare/cold" else None)
-        elif name in ("experts/strangers", "experts/neurons"):
-            decoders = [layer(model, row["nbytes"] // 2) for model in ("glm-4.5-air", "solar-open-100b")]
-            fewest = min(decoder.experts for decoder in decoders)
-            decoders = [replace(decoder, experts=fewest) for decoder in decoders]
-            found = replace(rates, storage=None)
-        else:
-            continue
-        with models_of(decoders) as models:
-            work = workload.compare(models) if name.startswith("compare") else workload.experts(models, "neurons" in name)
-        if sum(one.nbytes for one in work[:1]) == row["nbytes"]:
-            yield Check(name, row["nbytes"], sum(phase(one, found).seconds for one in work), seconds(row))
+        command, decoders_of = slice_
+        held = replace(rates, storage=storage(row) if row["case"] == "compare/cold" else None)
+        with models_of(decoders_of(row["nbytes"])) as models:
+            works = COMMANDS[command](models)
+        if works[0].nbytes == row["nbytes"]:  # else it was made by another version of the bench
+            yield Check(
+                row["case"], command, row["nbytes"], sum(phase(one, held).seconds for one in works), seconds(row)
+            )
+
+
+def _pair(nbytes: int) -> list[Decoder]:
+    """The models that `compare` is measured on."""
+    return [fit(DECODERS["solar-open-100b"], nbytes // 2)] * 2
+
+
+def _layers(nbytes: int) -> list[Decoder]:
+    """Those of `experts`, of which `nbytes` are MLPs: as many experts and a shared one in each."""
+    layers = [layer(name, nbytes) for name in ("glm-4.5-air", "solar-open-100b")]
+    one = sum(3 * 2 * decoder.hidden * decoder.expert_width for decoder in layers)
+    return [replace(decoder, experts=nbytes // one - 1) for decoder in layers]
+
+
+COMMANDS: Mapping[str, Callable[[Sequence[Model]], list[Workload]]] = {
+    "compare --align none": workload.compare,
+    "experts, nothing matches": partial(workload.experts, related=False),
+    "experts, all neurons match": partial(workload.experts, related=True),
+}
+SLICES: Mapping[str, tuple[str, Callable[[int], list[Decoder]]]] = {
+    "compare/cold": ("compare --align none", _pair),
+    "compare/warm": ("compare --align none", _pair),
+    "experts/strangers": ("experts, nothing matches", _layers),
+    "experts/neurons": ("experts, all neurons match", _layers),
+}
+"""Cases that measure a command on a part of a model: which command, and the models by the bytes of the case."""
 
 
 def _busy(resources: Mapping[str, float]) -> dict[str, float]:
@@ -113,28 +137,24 @@ def _busy(resources: Mapping[str, float]) -> dict[str, float]:
     return {name: both if name in ("kernels", "assignment") else cost for name, cost in resources.items()}
 
 
-def _lines(name: str, works: Sequence[Workload], rates: Rates, devices: int) -> Iterator[str]:
+def _lines(name: str, works: Sequence[Workload], rates: Rates, devices: int, found: Sequence[Check]) -> Iterator[str]:
     phases = [phase(work, rates, devices) for work in works]
-    yield f"{name}, {devices} x: {sum(one.seconds for one in phases):.1f} s"
+    total = sum(one.seconds for one in phases)
+    slower = [one.measured / one.predicted for one in found if one.command == name]
+    like = f", {total * max(slower):.1f} s if it goes as the measured part did" if slower else ""
+    yield f"{name}, {devices} x: {total:.1f} s{like}"
     for one in phases:
         parts = ", ".join(f"{key} {one.resources[key]:.1f}" for key in RESOURCES if key in one.resources)
         missing = f"; not measured: {', '.join(one.unmeasured)}" if one.unmeasured else ""
         yield f"  {one.name}: {one.seconds:.1f} s, bound by {one.bound} ({parts}{missing})"
 
 
-def _commands(decoders: Sequence[Decoder]) -> dict[str, list[Workload]]:
-    with models_of(decoders) as models:
-        return {
-            "compare --align none": workload.compare(models),
-            "experts, nothing matches": workload.experts(models, related=False),
-            "experts, all neurons match": workload.experts(models, related=True),
-        }
-
-
 @click.command()
 @click.argument("path", metavar="RATES.json", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--storage", "rate", type=float, metavar="GB/S", help="Of the files; as measured if not given.")
-@click.option("--devices", default="1,4,8", show_default=True, help="Numbers of devices, of the kind that was measured.")
+@click.option(
+    "--devices", default="1,4,8", show_default=True, help="Numbers of devices, of the kind that was measured."
+)
 @click.option("--models", nargs=2, type=click.Choice(sorted(DECODERS)), default=("solar-open-100b", "glm-4.5-air"))
 def main(path: Path, rate: float | None, devices: str, models: tuple[str, str]) -> None:
     """Seconds that `compare` and `experts` of two models take at the rates that `weightkin bench` stored in RATES.json."""
@@ -143,14 +163,19 @@ def main(path: Path, rate: float | None, devices: str, models: tuple[str, str]) 
     if rate is not None:
         rates = replace(rates, storage=rate * 1e9)
     counts = [int(count) for count in devices.split(",")] if rates.link is not None else [1]
-    click.echo(f"{models[0]} x {models[1]}, rates of {path.name}")
-    for name, works in _commands([DECODERS[model] for model in models]).items():
+    found = list(checks(report))
+    click.echo(f"{models[0]} x {models[1]}, rates of {path.name}; seconds of each resource alone in brackets")
+    with models_of([DECODERS[model] for model in models]) as held:
+        works = {name: command(held) for name, command in COMMANDS.items()}
+    for name, phases in works.items():
         for count in counts:
-            click.echo("\n".join(_lines(name, works, rates, count)))
+            click.echo("\n".join(_lines(name, phases, rates, count, found)))
     click.echo("predicted and measured:")
-    for case, nbytes, predicted, measured in checks(report):
-        small = "" if nbytes >= SLICE else f"; less than the {SLICE / 1e9:.0f} GB that a check should have"
-        click.echo(f"  {case}, {nbytes / 1e9:.1f} GB: {predicted:.2f} s, {measured:.2f} s, {predicted / measured:.2f}x{small}")
+    for case, command, nbytes, predicted, measured in found:
+        short = command.startswith("compare") and nbytes < SLICE
+        small = f"; less than the {SLICE / 1e9:.0f} GB that a check should have" if short else ""
+        ratio = f"{measured / predicted:.2f} times as long"
+        click.echo(f"  {case}, {nbytes / 1e9:.1f} GB: {predicted:.2f} s, {measured:.2f} s, {ratio}{small}")
 
 
 if __name__ == "__main__":

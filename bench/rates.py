@@ -15,8 +15,8 @@ SWEEP = ("sweep/pair", "difference/pair")
 """Cases with all numbers of a pair of tensors: the first that was measured."""
 PROBE = ("probe/layer", "experts/strangers")
 NEURONS = ("cross_gram/neurons",)
-ASSIGN = ("assign/random-128", "assign/experts-random")
-"""A small and a large size."""
+ASSIGN = {"assign/copies-random": 128, "assign/random-128": 128, "assign/experts-random": 1408}
+"""Sizes of problems, small ones first; those of a batch are preferred."""
 STEEPEST = 3.0
 """Exponent of an assignment's time in its size where only one size was measured."""
 
@@ -39,6 +39,8 @@ class Rates:
     """Elements of both members."""
     probe: float | None
     """Floating point operations, of few rows with many."""
+    probe_from: str | None
+    """The case that gave it."""
     products: float | None
     """Floating point operations, of many rows with many."""
     assign: tuple[tuple[int, float], ...]
@@ -53,7 +55,7 @@ class Rates:
         (small, fast), (large, slow) = self.assign[0], self.assign[-1]
         exponent = STEEPEST if small == large else log(fast / slow) / log(large / small)
         nearest, rate = min(self.assign, key=lambda one: abs(log(one[0] / side)))
-        return rate * (nearest / side) ** exponent
+        return float(rate * (nearest / side) ** exponent)
 
 
 def read(report: Mapping[str, Any]) -> Rates:
@@ -68,8 +70,9 @@ def read(report: Mapping[str, Any]) -> Rates:
         sweep=_rate(cases, SWEEP, "nbytes"),
         lagged=_rate(cases, ("lagged/pair",), "elements"),
         probe=_rate(cases, PROBE, "flops"),
+        probe_from=next((name for name in PROBE if name in cases), None),
         products=_rate(cases, NEURONS, "flops"),
-        assign=tuple(_assign(cases[name]) for name in ASSIGN if name in cases),
+        assign=_assign(cases),
         tensors=_rate(cases, ("compare/tensors",), "elements"),
     )
 
@@ -81,7 +84,7 @@ def seconds(row: Mapping[str, Any]) -> float:
 
 def storage(row: Mapping[str, Any]) -> float:
     """Bytes per second of the fastest way to read a case's files."""
-    return float(row["nbytes"]) / min(one["best"] for one in row["participants"].values() if one["kind"] == "roof")
+    return float(row["nbytes"] / min(one["best"] for one in row["participants"].values() if one["kind"] == "roof"))
 
 
 def _rate(cases: Cases, names: tuple[str, ...], quantity: str) -> float | None:
@@ -89,7 +92,10 @@ def _rate(cases: Cases, names: tuple[str, ...], quantity: str) -> float | None:
     return None if row is None else float(row[quantity]) / seconds(row)
 
 
-def _assign(row: Mapping[str, Any]) -> tuple[int, float]:
-    """From the summary's size: a run is as many problems as fill the case's bytes."""
-    side = int(row["case"].rpartition("-")[2]) if row["case"].rpartition("-")[2].isdigit() else 1408
-    return side, row["nbytes"] / (4 * side * side) / seconds(row)
+def _assign(cases: Cases) -> tuple[tuple[int, float], ...]:
+    """A run is as many problems as fill the case's bytes; of two cases of one size the first counts."""
+    found: dict[int, float] = {}
+    for name, side in ASSIGN.items():
+        if name in cases:
+            found.setdefault(side, cases[name]["nbytes"] / (4 * side * side) / seconds(cases[name]))
+    return tuple(found.items())

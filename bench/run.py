@@ -97,10 +97,15 @@ def store(path: Path, stored: dict[str, Any], keep: bool) -> None:
 @click.command()
 @click.option("--case", "patterns", multiple=True, metavar="GLOB", help="Only cases of such names (repeatable).")
 @click.option(
-    "--device", default="cpu", show_default=True, metavar="NAME",
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="NAME",
     help="cuda or cuda:1: the cases of a GPU. interpreter: the same at tiny sizes on the processor, to try them out.",
 )
-@click.option("--size", type=float, metavar="GB", help=f"All data of a case. [default: {SIZE:g}; on a GPU {DEVICE_SIZE:g}]")
+@click.option(
+    "--size", type=float, metavar="GB", help=f"All data of a case. [default: {SIZE:g}; on a GPU {DEVICE_SIZE:g}]"
+)
 @click.option("--threads", type=click.IntRange(1), help="[default: all cores]")
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1), help="Runs of each participant.")
 @click.option("--data", type=click.Path(path_type=Path), help="Where generated checkpoints are kept.")

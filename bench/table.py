@@ -40,7 +40,9 @@ def table(rows: Sequence[Row]) -> Table:
 def rates_table(found: Mapping[str, Any]) -> Table:
     """What a device and its host can do at most."""
     device = found["device"]
-    out = Table(title=f"{device['name']}, driver {device.get('driver_version', 'unknown')}", show_edge=False, pad_edge=False)
+    out = Table(
+        title=f"{device['name']}, driver {device.get('driver_version', 'unknown')}", show_edge=False, pad_edge=False
+    )
     for heading in ("can do at most", "per second"):
         out.add_column(heading, justify="right" if heading == "per second" else "left")
     for name, what in RATES.items():
