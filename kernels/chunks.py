@@ -98,6 +98,15 @@ def widen(code, ELEMENT: tl.constexpr):
 
 
 @triton.jit
+def values(loaded, ELEMENT: tl.constexpr, WIDE: tl.constexpr):
+    """What was loaded through a pointer to ELEMENT, as float32, or float64 if WIDE."""
+    value = loaded
+    if tl.bfloat16 == ELEMENT:
+        value = widen(loaded.to(tl.int16, bitcast=True), ELEMENT)
+    return value.to(tl.float64 if WIDE else tl.float32)
+
+
+@triton.jit
 def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
     """The codes and their float32 values at positions `at`; zero from `end` on if RAGGED."""
     if RAGGED:
@@ -114,7 +123,7 @@ def multiprocessors(device: torch.device) -> int:
 
 @triton.jit(do_not_specialize=["count", "groups"])
 def add_group_kernel(parts, out, count, groups, width):
-    """parts: float64 [B, count, width] -> out: [B, groups, width], groups = ceil(count / GROUP)."""
+    """parts: [B, count, width] -> out: float64 [B, groups, width], groups = ceil(count / GROUP)."""
     columns = tl.cdiv(width, _COLUMNS)
     at = (tl.program_id(0) // columns).to(tl.int64)  # of [B, groups]
     row = at % groups * _GROUP + tl.arange(0, _GROUP)
@@ -122,21 +131,21 @@ def add_group_kernel(parts, out, count, groups, width):
     inside = (row < count)[:, None] & (column < width)[None, :]
     # [GROUP, COLUMNS]
     part = tl.load(parts + (at // groups * count + row)[:, None] * width + column[None, :], inside, other=0.0)
-    tl.store(out + at * width + column, tl.sum(part, 0), column < width)
+    tl.store(out + at * width + column, tl.sum(part.to(tl.float64), 0), column < width)
 
 
 def add_chunks(parts: torch.Tensor) -> torch.Tensor:
-    """float64 [B, chunks, width] -> [B, width]: groups of neighbours, then groups of their sums.
+    """[B, chunks, width] -> float64 [B, width]: groups of neighbours, then groups of their sums.
 
     The number of chunks fixes the order; chunks of zeros at the end change no bit.
     """
     blocks, count, width = parts.shape
     while count > 1 and parts.numel():
         groups = triton.cdiv(count, _GROUP.value)
-        out = parts.new_empty(blocks, groups, width)
+        out = parts.new_empty(blocks, groups, width, dtype=torch.float64)
         with torch.cuda.device_of(parts):
             add_group_kernel[(blocks * groups * triton.cdiv(width, _COLUMNS.value),)](
                 parts, out, count, groups, width, num_warps=4, enable_fp_fusion=True
             )
         parts, count = out, groups
-    return parts.sum(1)  # of one chunk, or of none
+    return parts.sum(1, dtype=torch.float64)  # of one chunk, or of none

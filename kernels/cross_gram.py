@@ -8,11 +8,9 @@ the largest addend, and, as what is cut is spread evenly, half of that on averag
 groups only, a panel of 64 elements (32): of numbers of one sign, whose accumulator grows to their sum S, that loses
 (1/4 + 2/4 + 3/4 + 1) * 3.3e-7 = 8e-7 of S; of mixed signs far less. Only numbers made for it could lose twice as much.
 
-Panels are added to a pair of float32 numbers, which keeps what rounding takes from the larger one (Dekker 1971; 2^-24 of the
-panels' sum of magnitudes where a panel exceeds what was there). It costs four additions per element; float64 conversions, of
-which an SM does 16 a cycle, would cost more than the products. Sums and squared norms go from float32 panels to float64.
-
-float32 rows, and rows that leave float32's range when squared, are multiplied in float64, exact enough for anything.
+Up to 1024 elements panels are added in float32, which rounds to nearest: errors of both signs, 1e-7 together. Such a piece
+of the depth is a program's work; all pieces are added in float64 in a fixed order. float32 rows, and rows that leave
+float32's range when squared, are multiplied in float64.
 """
 
 # Kernels are written in Triton's language, not in typed Python.
@@ -28,13 +26,12 @@ import torch
 import triton
 import triton.language as tl
 
-from .chunks import DTYPES, add_chunks, multiprocessors, widen
+from .chunks import DTYPES, add_chunks, multiprocessors, values
 
-_UNITS = 512
-"""Pieces of work to aim at: few tiles are split along the depth. A number for all devices, so that all add alike."""
-_SHORTEST = 32
-"""Panels of a split."""
+_PIECE = 1024
+"""Elements of the depth that a program adds up. A number for all devices, so that all add alike."""
 _PANEL = {8: 32}  # by compute capability, of tensor cores; later ones: 64
+_MOST_PARTS = 1 << 28  # sums of pieces that are kept until they are added
 
 
 class CrossGram(NamedTuple):
@@ -53,29 +50,12 @@ class CrossGram(NamedTuple):
 
 
 @triton.jit
-def _values(tile, ELEMENT: tl.constexpr, WIDE: tl.constexpr):
-    """A tile's elements as numbers to add up: float32, or float64 if WIDE."""
-    value = tile
-    if tl.bfloat16 == ELEMENT:
-        value = widen(tile.to(tl.int16, bitcast=True), ELEMENT)
-    if WIDE:
-        value = value.to(tl.float64)
-    else:
-        value = value.to(tl.float32)
-    return value
-
-
-@triton.jit
 def _multiply(
-    left, left_row, left_step, right, right_row, right_step, row, column, rows, columns, first, size,
-    product, sides, ELEMENT: tl.constexpr, WIDE: tl.constexpr, SUMS: tl.constexpr, UPCAST: tl.constexpr,
+    left, left_row, left_step, right, right_row, right_step, row, column, rows, columns, first, size, product,
+    ELEMENT: tl.constexpr, WIDE: tl.constexpr, UPCAST: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, PANEL: tl.constexpr,
 ):  # fmt: skip
-    """One tile over `size` elements from `first` on.
-
-    product: float64 [rows, columns]; sides: float64 [2, rows + columns], sums and squared norms, written if SUMS.
-    """
-    SUM: tl.constexpr = tl.float64 if WIDE else tl.float32
+    """One tile over `size` elements from `first` on. product: [rows, columns]."""
     row += tl.arange(0, ROWS)
     column += tl.arange(0, COLUMNS)
     depth = tl.arange(0, PANEL)
@@ -86,12 +66,7 @@ def _multiply(
         + tl.minimum(column, columns - 1).to(tl.int64)[None, :] * right_row
         + (first + depth)[:, None] * right_step
     )
-    high = tl.zeros((ROWS, COLUMNS), SUM)
-    low = tl.zeros((ROWS, COLUMNS), SUM)
-    sum_x = tl.zeros((ROWS,), tl.float64)
-    square_x = tl.zeros((ROWS,), tl.float64)
-    sum_y = tl.zeros((COLUMNS,), tl.float64)
-    square_y = tl.zeros((COLUMNS,), tl.float64)
+    total = tl.zeros((ROWS, COLUMNS), tl.float64 if WIDE else tl.float32)
     for start in range(0, size, PANEL):
         inside = depth < size - start
         # [ROWS, PANEL], [PANEL, COLUMNS]
@@ -100,104 +75,118 @@ def _multiply(
         x_at += PANEL * left_step
         y_at += PANEL * right_step
         if WIDE:
-            high = tl.dot(_values(x, ELEMENT, True), _values(y, ELEMENT, True), high, out_dtype=SUM)
+            total = tl.dot(values(x, ELEMENT, True), values(y, ELEMENT, True), total, out_dtype=tl.float64)
+        elif UPCAST:
+            total += tl.dot(values(x, ELEMENT, False), values(y, ELEMENT, False))
         else:
-            if UPCAST:
-                panel = tl.dot(_values(x, ELEMENT, False), _values(y, ELEMENT, False))
-            else:
-                panel = tl.dot(x, y)
-            total = high + panel
-            low += panel - (total - high)
-            high = total
-        if SUMS:
-            x_value = _values(x, ELEMENT, WIDE)
-            sum_x += tl.sum(x_value, 1).to(tl.float64)
-            square_x += tl.sum(x_value * x_value, 1).to(tl.float64)
-            y_value = _values(y, ELEMENT, WIDE)
-            sum_y += tl.sum(y_value, 0).to(tl.float64)
-            square_y += tl.sum(y_value * y_value, 0).to(tl.float64)
-    stored = (row < rows)[:, None] & (column < columns)[None, :]
-    total = high.to(tl.float64) + low.to(tl.float64)
-    tl.store(product + row.to(tl.int64)[:, None] * columns + column[None, :], total, stored)
-    if SUMS:
-        width = rows + columns
-        tl.store(sides + row, sum_x, row < rows)
-        tl.store(sides + width + row, square_x, row < rows)
-        tl.store(sides + rows + column, sum_y, column < columns)
-        tl.store(sides + width + rows + column, square_y, column < columns)
+            # The limit is what keeps Triton from adding in the accumulator of the tensor cores all along.
+            total += tl.dot(x, y, max_num_imprecise_acc=PANEL)
+    out = product + row.to(tl.int64)[:, None] * columns + column[None, :]
+    tl.store(out, total, (row < rows)[:, None] & (column < columns)[None, :])
 
 
-@triton.jit(do_not_specialize=["rows", "columns", "count", "splits"])
-def cross_gram_kernel(
-    left, left_row, left_step, right, right_row, right_step, rows, columns, depth, tiles, count, splits, panels, parts,
-    ELEMENT: tl.constexpr, WIDE: tl.constexpr, UPCAST: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PANEL: tl.constexpr,
+@triton.jit
+def _add_rows(
+    side, side_row, side_step, row, rows, first, size, sums, squares,
+    ELEMENT: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, PANEL: tl.constexpr,
 ):  # fmt: skip
-    """A program takes every so many of the `count * splits` pieces of work: tiles, and `panels` of the depth for each.
+    """Sums and squared norms of some rows over `size` elements from `first` on."""
+    row += tl.arange(0, ROWS)
+    depth = tl.arange(0, PANEL)
+    at = side + tl.minimum(row, rows - 1).to(tl.int64)[:, None] * side_row + (first + depth)[None, :] * side_step
+    total = tl.zeros((ROWS,), tl.float64)
+    square = tl.zeros((ROWS,), tl.float64)
+    for start in range(0, size, PANEL):
+        # [ROWS, PANEL]
+        value = values(tl.load(at, (depth < size - start)[None, :], other=0.0), ELEMENT, WIDE)
+        at += PANEL * side_step
+        total += tl.sum(value, 1).to(tl.float64)
+        square += tl.sum(value * value, 1).to(tl.float64)
+    tl.store(sums + row, total, row < rows)
+    tl.store(squares + row, square, row < rows)
 
-    tiles: int32 [count, 3]: row and column of tiles, and whether the sums of its rows and columns are asked of it.
-    parts: float64 [splits, rows * columns + 2 * (rows + columns)].
+
+@triton.jit(do_not_specialize=["rows", "columns", "count", "pieces", "from_piece"])
+def cross_gram_kernel(
+    left, left_row, left_step, right, right_row, right_step, rows, columns, depth, tiles, count, from_piece, pieces,
+    products, sides, ELEMENT: tl.constexpr, WIDE: tl.constexpr, UPCAST: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PANEL: tl.constexpr, PIECE: tl.constexpr,
+):  # fmt: skip
+    """A program takes every so many of `count * pieces` tasks: tiles, each for `pieces` of the depth.
+
+    tiles: int32 [count, 2], their rows and columns; -1 where the sums of the other's rows are asked for. Programs that run at
+    a time work on the same piece of the depth, which one of them reads from memory and the rest from the cache.
+    products: [pieces, rows, columns], float64 if WIDE, else float32; sides: float64 [pieces, 2, rows + columns], sums and
+    squared norms, those of left first.
     """
-    for piece in range(tl.program_id(0), count * splits, tl.num_programs(0)):
-        tile = tiles + piece % count * 3  # programs that run at a time read the same part of the depth
-        split = (piece // count).to(tl.int64)
-        row = tl.load(tile) * ROWS
-        column = tl.load(tile + 1) * COLUMNS
-        first = split * panels * PANEL
-        size = tl.minimum(depth - first, panels * PANEL).to(tl.int32)
-        area = tl.cast(rows, tl.int64) * columns
-        product = parts + split * (area + 2 * (rows + columns))
-        if tl.load(tile + 2) != 0:
-            _multiply(
-                left, left_row, left_step, right, right_row, right_step, row, column, rows, columns, first, size,
-                product, product + area, ELEMENT, WIDE, True, UPCAST, ROWS, COLUMNS, PANEL,
+    for task in range(tl.program_id(0), count * pieces, tl.num_programs(0)):
+        piece = (task // count).to(tl.int64)
+        tile = tiles + task % count * 2
+        row = tl.load(tile)
+        column = tl.load(tile + 1)
+        first = (from_piece + piece) * PIECE
+        size = tl.minimum(depth - first, PIECE).to(tl.int32)
+        sums = sides + piece * 2 * (rows + columns)
+        squares = sums + rows + columns
+        if column < 0:
+            _add_rows(
+                left, left_row, left_step, row * ROWS, rows, first, size, sums, squares, ELEMENT, WIDE, ROWS, PANEL
+            )
+        elif row < 0:
+            _add_rows(
+                right, right_row, right_step, column * COLUMNS, columns, first, size, sums + rows, squares + rows,
+                ELEMENT, WIDE, COLUMNS, PANEL,
             )  # fmt: skip
         else:
             _multiply(
-                left, left_row, left_step, right, right_row, right_step, row, column, rows, columns, first, size,
-                product, product + area, ELEMENT, WIDE, False, UPCAST, ROWS, COLUMNS, PANEL,
+                left, left_row, left_step, right, right_row, right_step, row * ROWS, column * COLUMNS, rows, columns,
+                first, size, products + piece * rows * columns, ELEMENT, WIDE, UPCAST, ROWS, COLUMNS, PANEL,
             )  # fmt: skip
 
 
-def options(rows: int, columns: int, *, wide: bool) -> dict[str, Any]:
+def options(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> dict[str, Any]:
     """How the kernel is compiled: tiles, and what keeps them fed, without spilled registers."""
     if wide:
-        return {"ROWS": 64, "COLUMNS": 64, "PANEL": 16, "num_warps": 4, "num_stages": 2}
+        return {"ROWS": 64, "COLUMNS": 64, "PANEL": 32, "num_warps": 8, "num_stages": 2}
+    steps = [left.shape[1]] + [number for side in (left, right) for number in (side.stride(0), side.data_ptr())]
+    if left.stride(1) != 1 or right.stride(1) != 1 or any(step % 16 for step in steps):
+        return {"ROWS": 64, "COLUMNS": 64, "PANEL": 32, "num_warps": 4, "num_stages": 2}  # loads of single elements
     interpreted = triton.knobs.runtime.interpret
     capability = 9 if interpreted else triton.runtime.driver.active.get_current_target().arch // 10
-    small = min(rows, columns) <= 64
+    rows, columns = (64 if len(side) <= 64 else 128 for side in (left, right))
     return {
-        "ROWS": 64 if rows <= 64 else 128, "COLUMNS": 64 if columns <= 64 else 128, "PANEL": _PANEL.get(capability, 64),
-        "num_warps": 4 if small else 8, "num_stages": 4,
+        "ROWS": rows, "COLUMNS": columns, "PANEL": _PANEL.get(capability, 64),
+        "num_warps": 8 if rows + columns == 256 else 4, "num_stages": 4,
     }  # fmt: skip
 
 
 def _tiles(rows: int, columns: int, *, symmetric: bool) -> npt.NDArray[np.int32]:
-    """[count, 3] of a grid of tiles: those that add up the sides first, so that each row and column of tiles has one."""
-    most = max(rows, columns)
-    summing = {(min(i, rows - 1), min(i, columns - 1)) for i in range(most)}
-    others = ((i, j) for i in range(rows) for j in range(i if symmetric else 0, columns) if (i, j) not in summing)
-    return np.array([(*at, 1) for at in sorted(summing)] + [(*at, 0) for at in others], np.int32)
+    """[count, 2] of a grid of tiles, after those that add up rows."""
+    sides = [(i, -1) for i in range(rows)] + [(-1, j) for j in range(columns)]
+    return np.array(sides + [(i, j) for i in range(rows) for j in range(i if symmetric else 0, columns)], np.int32)
 
 
 def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGram:
     (rows, depth), columns = left.shape, len(right)
-    chosen = options(rows, columns, wide=wide)
+    chosen = options(left, right, wide=wide)
     down, across = triton.cdiv(rows, chosen["ROWS"]), triton.cdiv(columns, chosen["COLUMNS"])
-    tiles = _tiles(down, across, symmetric=left is right)
-    panels = triton.cdiv(depth, chosen["PANEL"])
-    each = max(_SHORTEST, triton.cdiv(panels, max(1, _UNITS // len(tiles))))
-    splits = triton.cdiv(panels, each)
-    parts = left.new_empty(1, splits, rows * columns + 2 * (rows + columns), dtype=torch.float64)
-    grid = (min(len(tiles) * splits, multiprocessors(left.device)),)
-    with torch.cuda.device_of(left):
-        cross_gram_kernel[grid](
-            left, *left.stride(), right, *right.stride(), rows, columns, depth,
-            torch.from_numpy(tiles).to(left.device), len(tiles), splits, each, parts,
-            ELEMENT=DTYPES[left.dtype][1], WIDE=wide, UPCAST=triton.knobs.runtime.interpret, **chosen,
-        )  # fmt: skip
-    product, sides = add_chunks(parts)[0].split([rows * columns, 2 * (rows + columns)])
-    total, square = sides.view(2, -1)
+    tiles = torch.from_numpy(_tiles(down, across, symmetric=left is right)).to(left.device)
+    product = left.new_zeros(rows * columns, dtype=torch.float64)
+    side = left.new_zeros(2 * (rows + columns), dtype=torch.float64)
+    every, most = triton.cdiv(depth, _PIECE), max(1, _MOST_PARTS // max(1, rows * columns))
+    for first in range(0, every, most):
+        pieces = min(most, every - first)
+        products = left.new_empty(1, pieces, rows * columns, dtype=torch.float64 if wide else torch.float32)
+        sides = left.new_empty(1, pieces, 2 * (rows + columns), dtype=torch.float64)
+        with torch.cuda.device_of(left):
+            cross_gram_kernel[(min(len(tiles) * pieces, multiprocessors(left.device)),)](
+                left, *left.stride(), right, *right.stride(), rows, columns, depth, tiles, len(tiles), first, pieces,
+                products, sides, ELEMENT=DTYPES[left.dtype][1], WIDE=wide, UPCAST=triton.knobs.runtime.interpret,
+                PIECE=_PIECE, enable_fp_fusion=True, **chosen,
+            )  # fmt: skip
+        product += add_chunks(products)[0]
+        side += add_chunks(sides)[0]
+    total, square = side.view(2, -1)
     product = product.view(rows, columns)
     if left is right:
         product = product.triu() + product.triu(1).T

@@ -107,7 +107,7 @@ class _Run:
         on_read(0)
 
         def compare(compute: Compute, unit: LayerUnit) -> tuple[tuple[Scores, Array] | None, PairSums]:
-            scores = self._scores(unit, shards, True)
+            scores = self._scores(unit, shards, True, self.workers.share)
             return scores, unit_sums(unit, shards, self.depths(unit.component), compute, on_read)
 
         for unit, (scores, sums) in self.workers.spread(waiting, compare, lambda unit: unit.nbytes):
@@ -117,7 +117,7 @@ class _Run:
         for unit in self.out_of_order(journal):
             if self.again(unit) not in journal.finished:
                 self.progress("looking for layers out of order", total, total)
-                journal.append(self.again(unit), pack(self._scores(unit, shards, False), None))
+                journal.append(self.again(unit), pack(self._scores(unit, shards, False, self.workers.threads), None))
         for one in shards:
             one.check()
         seconds = time.perf_counter() - start
@@ -127,9 +127,11 @@ class _Run:
             "throughput": describe_throughput(done - before, seconds),
         }
 
-    def _scores(self, unit: LayerUnit, shards: tuple[Shards, Shards], in_place: bool) -> tuple[Scores, Array] | None:
+    def _scores(
+        self, unit: LayerUnit, shards: tuple[Shards, Shards], in_place: bool, threads: int
+    ) -> tuple[Scores, Array] | None:
         depths, draws = self.depths(unit.component), self.draws.get(unit.component, 0)
-        return unit_scores(unit, shards, depths, draws, self.seed, self.workers.threads, in_place)
+        return unit_scores(unit, shards, depths, draws, self.seed, threads, in_place)
 
     def again(self, unit: LayerUnit) -> int:
         """The number in the journal of what was found of a unit out of order."""

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import ops, reference
+from ..checkpoint.mapping import Shards
 from ..devices import Device, HostDevice
+from ..view import View
 from .alignment import Indices
 from .mlps import MlpLayer, Weights
 from .neurons import NeuronMatch, NeuronPair, match_pairs
@@ -17,6 +19,8 @@ from .orbit import Array, Floats, Orbit, lag_scores
 from .probe import probe
 
 OnBytes = Callable[[int], None]
+Rows = Sequence[tuple[Shards, View]]
+"""Tensors that are one row each, and where they lie."""
 Descriptors = Any
 """Of the MLPs of a layer, float32 [E, m, K]: a numpy array, or one that the device holds which made it."""
 
@@ -27,7 +31,8 @@ class Compute(Protocol):
     All but `forget` raise `DeviceError` when the device, not the input, is at fault.
     """
 
-    device: Device
+    @property
+    def device(self) -> Device: ...
 
     def probe(self, weights: Weights, layer: MlpLayer, orbit: Orbit, seed: int, on_bytes: OnBytes) -> Descriptors:
         """[E, m, K]: as `probe.probe`."""
@@ -51,8 +56,11 @@ class Compute(Protocol):
         """As `neurons.match_neurons`, of each pair."""
         ...
 
-    def cross_gram(self, left: Sequence[ops.Operand], right: Sequence[ops.Operand]) -> reference.CrossGram:
-        """As `ops.cross_gram`."""
+    slab: int
+    """Bytes of rows that `cross_gram` should have at a time."""
+
+    def cross_gram(self, left: Rows, right: Rows) -> reference.CrossGram:
+        """As `ops.cross_gram`, of one row for each view."""
         ...
 
     def forget(self) -> None:
@@ -61,10 +69,12 @@ class Compute(Protocol):
 
 
 class HostCompute:
-    """This processor, by `ops` and numpy. Results do not depend on `threads`."""
+    """This processor, by `ops` and numpy. Results do not depend on its threads."""
+
+    slab = 64 << 20
 
     def __init__(self, device: HostDevice) -> None:
-        self.device: Device = device
+        self.device = device
         self.threads = device.lanes
 
     def probe(self, weights: Weights, layer: MlpLayer, orbit: Orbit, seed: int, on_bytes: OnBytes) -> Floats:
@@ -84,8 +94,14 @@ class HostCompute:
     ) -> list[NeuronMatch]:
         return match_pairs(weights, pairs, orbit, self.threads)
 
-    def cross_gram(self, left: Sequence[ops.Operand], right: Sequence[ops.Operand]) -> reference.CrossGram:
-        return ops.cross_gram(left, right, self.threads)
+    def cross_gram(self, left: Rows, right: Rows) -> reference.CrossGram:
+        rows = [_row(*one) for one in left]
+        return ops.cross_gram(rows, rows if left is right else [_row(*one) for one in right], self.threads)
 
     def forget(self) -> None:
         """Nothing is held: pages of the mapping were given back as each MLP was done."""
+
+
+def _row(shards: Shards, view: View) -> ops.Operand:
+    """One row of all elements."""
+    return ops.Operand(shards[view.shard], view.offset, view.dtype, (1, *view.shape), (view.nbytes, *view.strides))

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from .. import ops, reference
+from .. import reference
 from ..checkpoint.mapping import Shards
 from ..schema import Slot
 from ..similarity import PairSums
@@ -16,8 +16,6 @@ from ..view import View
 from .compute import Compute
 from .layer_units import LayerUnit
 
-SLAB = 64 << 20
-"""Bytes of all layers together that are mapped at a time, twice: one slab is read while the other is computed."""
 READERS = 4
 
 
@@ -61,7 +59,7 @@ def _sums(
     elements, count = held[0][1].size, len(slots[0])
     product = np.zeros((count, len(slots[1])))
     sums, squares = ([np.zeros(len(side)) for side in slots] for _ in range(2))
-    waiting = iter(_slabs(held))
+    waiting = iter(_slabs(held, compute.slab))
     slab = next(waiting)
     reading = readers.map(lambda each: _read(shards, *each), slab)
     while slab:
@@ -84,10 +82,11 @@ def _sums(
     return PairSums.of(np.full(shape, float(elements)), product, square, total, np.zeros((3, *shape)))
 
 
-def _slabs(held: Sequence[tuple[int, View]]) -> Iterator[list[tuple[int, View]]]:
-    """The same rows of axis 0 of all tensors, about `SLAB` bytes at a time."""
+def _slabs(held: Sequence[tuple[int, View]], size: int) -> Iterator[list[tuple[int, View]]]:
+    """The same rows of axis 0 of all tensors, about `size` bytes at a time. Two are mapped: one is read while the other is
+    computed."""
     rows = held[0][1].shape[0]
-    step = max(1, SLAB * rows // sum(view.nbytes for _, view in held))
+    step = max(1, size * rows // sum(view.nbytes for _, view in held))
     for first in range(0, rows, step):
         yield [(side, view.narrow(0, first, min(step, rows - first))) for side, view in held]
 
@@ -106,10 +105,5 @@ def _inner_products(
             np.stack([shards[side].array(view).astype(np.float64) for side, view in each]) for each in (left, right)
         )
         return reference.cross_gram(x, y)
-    rows = [_row(shards[side], view) for side, view in left]
-    return compute.cross_gram(rows, rows if left == right else [_row(shards[side], view) for side, view in right])
-
-
-def _row(shards: Shards, view: View) -> ops.Operand:
-    """One row of all elements."""
-    return ops.Operand(shards[view.shard], view.offset, view.dtype, (1, *view.shape), (view.nbytes, *view.strides))
+    rows = [(shards[side], view) for side, view in left]
+    return compute.cross_gram(rows, rows if left == right else [(shards[side], view) for side, view in right])

@@ -108,13 +108,21 @@ def match_neurons(
         del balanced, other
         matched = np.flatnonzero(permutations[0] >= 0)
         sums.append(_sums(left[permutations[0][matched]], right[matched]))
-    score *= np.sqrt(orbit.width / (2 * len(matched)))
+    return neuron_match(permutations[0], score, agreed, neuron_pearson, sums, orbit)
+
+
+def neuron_match(
+    permutation: Indices, score: Array, agreed: Agreement, neuron_pearson: dict[str, float], sums: Sequence[PairSums],
+    orbit: Orbit,
+) -> NeuronMatch:  # fmt: skip
+    """`score`: the sum of cosines of up's and down's neurons in each relabelling; `sums`: of matched neurons, by part."""
+    matched = int(np.count_nonzero(permutation >= 0))
     named = dict(zip((*PARTS, "all"), (*sums, PairSums.concatenated(sums).pooled()), strict=True))
     return NeuronMatch(
-        permutations[0], score, agreed, neuron_pearson,
+        permutation, score * np.sqrt(orbit.width / (2 * matched)), agreed, neuron_pearson,
         {part: float(cosine(one)[0]) for part, one in named.items()},
         {part: float(pearson(one)[0]) for part, one in named.items()},
-        float(np.mean(permutations[0] == np.arange(len(permutations[0])))),
+        float(np.mean(permutation == np.arange(len(permutation)))),
     )  # fmt: skip
 
 
@@ -149,8 +157,14 @@ def balance_rows(x: Floats) -> Floats:
 
 
 def _sums(x: Floats, y: Floats) -> PairSums:
+    inner = [np.einsum("ij,ij->i", *both).sum(dtype=np.float64) for both in ((x, x), (y, y), (x, y))]
+    return pair_sums(x.size, *inner, *(one.sum(dtype=np.float64) for one in (x, y)))
+
+
+def pair_sums(size: int, square_x: float, square_y: float, product: float, sum_x: float, sum_y: float) -> PairSums:
     """One entry; differences of elements are not asked for here."""
-    inner = [np.einsum("ij,ij->i", *both).sum(keepdims=True, dtype=np.float64) for both in ((x, x), (y, y), (x, y))]
-    total = [one.sum(dtype=np.float64).reshape(1) for one in (x, y)]
+    squares, sums = ([np.array([float(one)]) for one in both] for both in ((square_x, square_y), (sum_x, sum_y)))
     gaps = np.full((3, 1), np.nan)
-    return PairSums.of(np.array([float(x.size)]), inner[2], (inner[0], inner[1]), (total[0], total[1]), gaps)
+    return PairSums.of(
+        np.array([float(size)]), np.array([float(product)]), (squares[0], squares[1]), (sums[0], sums[1]), gaps
+    )

@@ -15,6 +15,9 @@ from .compute import Compute, HostCompute
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+SEARCHES = 2
+"""Of a GPU, side by side: while one computes, the next layers' weights are on their way."""
+
 
 class Workers:
     """Devices that search side by side, and the host for the rest.
@@ -31,12 +34,19 @@ class Workers:
         """`devices`: as `choose_devices` gives them."""
         host = devices[-1]
         assert isinstance(host, HostDevice)
-        return cls([compute_of(one) for one in devices if not one.spare and one.retired is None], HostCompute(host))
+        used = [one for one in devices if not one.spare and one.retired is None]
+        each = max(1, host.lanes // max(1, len(used)))
+        return cls([compute for one in used for compute in computes_of(one, each)], HostCompute(host))
 
     @property
     def threads(self) -> int:
         """Of the host."""
         return self._host.threads
+
+    @property
+    def share(self) -> int:
+        """Threads of the host for each task that is spread."""
+        return max(1, self._host.threads // max(1, len(self._computes)))
 
     def spread(
         self,
@@ -49,6 +59,7 @@ class Workers:
         `nbytes`: of what a task reads, for the devices' accounts.
         """
         waiting = deque(tasks)
+        self._computes = [one for one in self._computes if one.device.retired is None]  # a sweep may have lost some
         while waiting:
             side_by_side = len(self._computes) > 1
             for compute, task, found in self._side_by_side(waiting, run) if side_by_side else self._alone(waiting, run):
@@ -92,21 +103,30 @@ class Workers:
                     except DeviceError as error:
                         waiting.appendleft(task)
                         self._retire(compute, error)
+                        free = [one for one in free if one in self._computes]
                     else:
-                        free.append(compute)
+                        free += [compute] if compute in self._computes else []  # not if its device failed meanwhile
                 hand_out()  # first, so that no device waits while the caller stores what was found
                 yield from found
 
     def _retire(self, compute: Compute, error: DeviceError) -> None:
-        name = compute.device.name
-        compute.device.retired = str(error)
-        self._computes.remove(compute)
+        device, known = compute.device, compute.device.retired is not None
+        device.retired = str(error)
+        self._computes = [one for one in self._computes if one.device is not device]
+        if known:  # one of several searches on it has said so
+            return
         rest = ", ".join(one.device.name for one in self._computes or [self._host])
-        text = f"{name} failed and is not used any more: {error}; going on with {rest}"
+        text = f"{device.name} failed and is not used any more: {error}; going on with {rest}"
         warnings.warn(text, DeviceWarning, stacklevel=2)
 
 
-def compute_of(device: Device) -> Compute:
-    """What searches on a device."""
-    assert isinstance(device, HostDevice)
-    return HostCompute(device)
+def computes_of(device: Device, threads: int) -> list[Compute]:
+    """What searches on a device, helped by `threads` of the host."""
+    if isinstance(device, HostDevice):
+        return [HostCompute(device)]
+    from ..devices.torch_device import TorchDevice  # imports torch
+    from .torch_compute import TorchCompute
+
+    assert isinstance(device, TorchDevice)
+    memory = device.memory // (2 * SEARCHES)
+    return [TorchCompute(device, max(1, threads // SEARCHES), memory) for _ in range(SEARCHES)]

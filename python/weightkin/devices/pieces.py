@@ -50,7 +50,7 @@ def piece_of(unit: Unit, member: int, start: int, stop: int) -> Piece:
     if not view.shape:
         return Piece(view.shard, np.array([view.offset]), view.nbytes, view.dtype, (), ())
     if taken is None:
-        return _ranges(view.narrow(0, start, stop - start))
+        return piece_of_view(view.narrow(0, start, stop - start))
     axis = unit.gather_axis
     if axis == 0:
         taken = taken[start:stop]
@@ -61,10 +61,10 @@ def piece_of(unit: Unit, member: int, start: int, stop: int) -> Piece:
             strides = (end - begin, *view.strides[1:])
             return Piece(view.shard, offsets, end - begin, view.dtype, (len(taken), *row.shape), strides)
     whole = replace(view, shape=_with(view.shape, axis, int(taken.max(initial=0)) + 1))
-    return replace(_ranges(whole if axis == 0 else whole.narrow(0, start, stop - start)), gather=(axis, taken))
+    return replace(piece_of_view(whole if axis == 0 else whole.narrow(0, start, stop - start)), gather=(axis, taken))
 
 
-def _ranges(view: View) -> Piece:
+def piece_of_view(view: View) -> Piece:
     """A strided view by its longest runs, or, if those are short or nearly everything, from its first byte to its last."""
     begin, end = view.extent
     axes = sorted((axis for axis, extent in enumerate(view.shape) if extent > 1), key=lambda axis: view.strides[axis])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from queue import LifoQueue
 from threading import Lock
 from typing import Any
 
@@ -17,14 +17,16 @@ import numpy as np
 import torch
 
 from .. import _core, ops
+from ..checkpoint.mapping import Shards
 from ..errors import DeviceError
 from ..kernels.lagged import lagged_pairs
 from ..similarity import magnitude_values, weighted_quantile
 from ..slabs import Slab, slabs_of
 from ..units import Unit
+from ..view import View
 from .device import Device, Part
 from .host import with_null, with_quantile
-from .pieces import FAR, Piece, copied, pieces_of
+from .pieces import FAR, Piece, copied, piece_of_view, pieces_of
 from .torch_sweep import DTYPES, meet, sample, sweep, whole_samples
 from .weights import Weights
 
@@ -47,7 +49,7 @@ _CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 
 
 @dataclass
-class _Lane:
+class Lane:
     stream: torch.cuda.Stream | None
     """None on torch's CPU device."""
     buffer: torch.Tensor
@@ -82,9 +84,9 @@ class TorchDevice(Device):
         self.memory = memory
         self._make_ring = ring
         self._ring: _core.Ring | None = None
-        self._lanes: SimpleQueue[_Lane] = SimpleQueue()
+        self._lanes: LifoQueue[Lane] = LifoQueue()
         self._opening = Lock()
-        self._interpreting: AbstractContextManager[object] = _INTERPRETER if device.type == "cpu" else nullcontext()
+        self.interpreting: AbstractContextManager[object] = _INTERPRETER if device.type == "cpu" else nullcontext()
         self._sizes: dict[int, tuple[Unit, int, bool]] = {}
         self._slab = min(SLAB, memory // (LANES * 8))
         self.window = (LANES + 2) * self._slab
@@ -116,12 +118,12 @@ class TorchDevice(Device):
 
     def compute(self, weights: Weights, slab: Slab) -> Part:
         unit = slab.unit
-        with self._lane() as lane:
+        with self.lane() as lane:
             tensors = self._copy(weights, slab, lane)
             relabelling = weights.relabelling(unit)
             samples = [] if relabelling is None else sample(tensors, slab, relabelling)
             rows = meet(tensors, unit.meeting_dtype, weights.gains(unit), unit.gain_axis)
-            with self._interpreting:
+            with self.interpreting:
                 return Part(sweep(rows, int(unit.bounds[1])), samples)
 
     def finish(self, weights: Weights, unit: Unit, parts: Sequence[Part]) -> ops.Sweep:
@@ -137,9 +139,9 @@ class TorchDevice(Device):
         relabelling = weights.relabelling(unit)
         if relabelling is None:
             return found
-        with self._lane():
+        with self.lane():
             samples = whole_samples([part.samples for part in parts], relabelling, self.device)
-            with self._interpreting:
+            with self.interpreting:
                 statistic = lagged_pairs(samples, relabelling.lags)
         columns = 1 + relabelling.draws
         return replace(found, lagged=statistic[:, :columns], opposite=statistic[:, columns:])
@@ -151,9 +153,9 @@ class TorchDevice(Device):
         with self._opening:
             if self._ring is not None:
                 self._ring.close()  # first: it may still be copying into a lane's buffer
-            self._ring, self._lanes = None, SimpleQueue()
+            self._ring, self._lanes = None, LifoQueue()
 
-    def _copy(self, weights: Weights, slab: Slab, lane: _Lane) -> list[torch.Tensor]:
+    def _copy(self, weights: Weights, slab: Slab, lane: Lane) -> list[torch.Tensor]:
         """Each member's part of a slab, as its dtype and shape say, in the lane's buffer."""
         unit, pieces = slab.unit, pieces_of(slab)
         places = np.cumsum([0] + [-(-piece.nbytes // ALIGNMENT) * ALIGNMENT for piece in pieces]).tolist()
@@ -163,13 +165,33 @@ class TorchDevice(Device):
         for model, piece, place in zip(unit.members, pieces, places, strict=False):
             mapping = weights.shards[model][piece.shard]
             tickets.append(ring.submit_ranges(mapping, piece.offsets, piece.length, base + place, lane.handle))
-        for model, ticket in zip(unit.members, tickets, strict=True):
+        self._await([weights.shards[model] for model in unit.members], tickets, lane)
+        return [_tensor(lane.buffer, place, piece) for piece, place in zip(pieces, places, strict=False)]
+
+    def load(self, shards: Shards, views: Sequence[View], lane: Lane) -> list[torch.Tensor]:
+        """Copies of mapped tensors in memory of their own, strided as they are stored. Within `lane`."""
+        ring, pieces = self._opened(), [piece_of_view(view) for view in views]
+        mappings = [shards[piece.shard] for piece in pieces]
+        buffers = [torch.empty(piece.nbytes, dtype=torch.uint8, device=self.device) for piece in pieces]
+        tickets = [  # nothing may go wrong from here until all have arrived: buffers are written to
+            ring.submit_ranges(mapping, piece.offsets, piece.length, buffer.data_ptr(), lane.handle)
+            for mapping, piece, buffer in zip(mappings, pieces, buffers, strict=True)
+        ]
+        self._await([shards] * len(views), tickets, lane)
+        return [_tensor(buffer, 0, piece) for buffer, piece in zip(buffers, pieces, strict=True)]
+
+    def _await(self, shards: Sequence[Shards], tickets: Sequence[_core.Ticket], lane: Lane) -> None:
+        """Makes the lane's stream wait for copies; raises `CheckpointError` if a file shrank."""
+        ring, failed = self._opened(), list[tuple[Shards, Exception]]()
+        for files, ticket in zip(shards, tickets, strict=True):
             try:
                 ring.wait(ticket, lane.handle)
-            except OSError:
-                weights.shards[model].check()  # raises: the file shrank
-                raise
-        return [_tensor(lane.buffer, place, piece) for piece, place in zip(pieces, places, strict=False)]
+            except (OSError, RuntimeError) as error:  # raised once nothing is under way any more
+                failed.append((files, error))
+        for files, first in failed:
+            if isinstance(first, OSError):
+                files.check()  # raises: the file shrank
+            raise first
 
     def _opened(self) -> _core.Ring:
         with self._opening:
@@ -178,7 +200,7 @@ class TorchDevice(Device):
             return self._ring
 
     @contextmanager
-    def _lane(self) -> Iterator[_Lane]:
+    def lane(self) -> Iterator[Lane]:
         """A lane for the time of a call; what fails on the device comes out as a `DeviceError`."""
         try:
             self._open()
@@ -206,7 +228,7 @@ class TorchDevice(Device):
             self._ring = self._make_ring()
             for _ in range(LANES):
                 stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
-                self._lanes.put(_Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
+                self._lanes.put(Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
 
 
 def _tensor(buffer: torch.Tensor, place: int, piece: Piece) -> torch.Tensor:
