@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +19,8 @@ from weightkin import _core
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 MEBIBYTE = 1 << 20
+COMPILER = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
+SOURCES = Path(__file__).parents[1] / "csrc" / "io"
 
 
 @pytest.fixture
@@ -209,3 +213,54 @@ def test_end_of_the_process_while_busy(then: str, status: int, said: str, tmp_pa
     command = [sys.executable, "-c", BUSY + then, str(tmp_path / "shard")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip()) == (status, said), done.stderr
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
+def test_transports_that_copy_later_or_fail(tmp_path: Path) -> None:
+    """As a device does; see ring_transports.cpp."""
+    program = tmp_path / "ring_transports"
+    sources = [Path(__file__).with_name("ring_transports.cpp"), SOURCES / "ring.cpp", SOURCES / "mapping.cpp"]
+    subprocess.run([str(COMPILER), "-std=c++20", "-pthread", *sources, "-o", str(program)], check=True)
+    done = subprocess.run([program, tmp_path / "shard"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def devices() -> int:
+    if importlib.util.find_spec("weightkin._cuda") is None:
+        return 0
+    from weightkin import _cuda
+
+    return _cuda.device_count()
+
+
+@pytest.mark.skipif(devices() == 0, reason="needs an NVIDIA device and weightkin built with CUDA")
+def test_device(mapping: _core.Mapping, data: Bytes, tmp_path: Path) -> None:
+    """Copies arrive behind what still reads their destination, and before what waits for them."""
+    torch = pytest.importorskip("torch")
+    from weightkin import _cuda
+
+    found = _cuda.properties(0)
+    assert 0 < found["free_memory"] <= found["total_memory"] and found["capability"] >= (7, 0)
+    ring = _cuda.Ring(0, 3, MEBIBYTE, 4)
+    out = torch.zeros(data.size, dtype=torch.uint8, device="cuda:0")
+    stream = torch.cuda.Stream()
+    sums = []
+    with torch.cuda.stream(stream):
+        for offset in range(40):
+            bytes_ = data.size - offset
+            ticket = ring.submit(mapping, offset, bytes_, out.data_ptr(), stream.cuda_stream)
+            ring.wait(ticket, stream.cuda_stream)
+            sums.append(out[:bytes_].sum(dtype=torch.int64))  # still to run when the next copy is asked for
+    assert [int(one) for one in sums] == [int(data[offset:].sum(dtype=np.int64)) for offset in range(40)]
+    offsets = np.random.default_rng(4).integers(0, data.size - 5000, 700)
+    ring.wait(ring.submit_ranges(mapping, offsets, 5000, out.data_ptr(), None), None)
+    np.testing.assert_array_equal(
+        out[: 700 * 5000].cpu().numpy(), np.concatenate([data[at : at + 5000] for at in offsets])
+    )
+    os.truncate(tmp_path / "shard", 4096)
+    ticket = ring.submit(mapping, 0, data.size, out.data_ptr())
+    with pytest.raises(OSError, match="the file shrank while it was being read"):
+        ring.wait(ticket)
+    ring.close()
+    with pytest.raises(RuntimeError, match="CUDA: no device 99"):
+        _cuda.Ring(99, 1, 1, 1)
