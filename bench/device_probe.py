@@ -8,9 +8,10 @@ from math import isqrt
 
 import numpy as np
 import torch
+from weightkin.kernels.activation import Activation
 from weightkin.kernels.probe import probe
 
-from weightkin.correspondence.activation import Activation
+from weightkin.correspondence.activation import silu
 from weightkin.correspondence.orbit import RELABELLINGS
 
 from . import device_peers as peers
@@ -48,7 +49,7 @@ def layer(settings: Settings) -> Iterator[Work]:
         wide = numpy_of(x).astype(np.float64)
         for answer, *weights in zip(found, gates, ups, downs, strict=False):
             first, second, third = (numpy_of(one).astype(np.float64) for one in weights)
-            expected = ACTIVATION(wide @ first.T, wide @ second.T) @ third.T
+            expected = (silu(wide @ first.T) * (wide @ second.T)) @ third.T
             errors.append(np.abs(answer - expected).max() / np.abs(expected).max())
         return float(np.max(errors))
 
