@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import families
 from expert_models import moe, noisy, reordered_pair, write
 from torch_devices import TorchDevice, torch_device
 from triton_cases import interpret
@@ -19,6 +20,7 @@ from weightkin.correspondence.descriptors import Side
 from weightkin.correspondence.experts import match_layer
 from weightkin.correspondence.layer_choice import choose_layers
 from weightkin.correspondence.layer_match import LayerMatch
+from weightkin.correspondence.orbit import Orbit
 from weightkin.correspondence.workers import Workers
 from weightkin.devices import HostDevice, choosing
 from weightkin.layer_maps import layers
@@ -84,6 +86,19 @@ def test_other_dtypes(dtype: Any, device: TorchDevice, tmp_path: Path) -> None:
     )
     assert len(wanted.matched) == 3
     check_near(found, wanted)
+
+
+@pytest.mark.parametrize("family", ["gpt_oss", "gemma2"])
+def test_descriptors_of_other_layouts(family: str, device: TorchDevice) -> None:
+    """Experts stacked, transposed, interleaved and with biases; a dense MLP of another activation."""
+    side = Side(resolve(open_checkpoint(families.family_folder(family))))
+    layer = side.layers["text", 1]
+    orbit = Orbit.of(layer.width)
+    read: list[int] = []
+    wanted = host().probe(side.weights, layer, orbit, 0, lambda _: None)
+    found = TorchCompute(device, 1, 1 << 20).probe(side.weights, layer, orbit, 0, read.append)
+    assert np.abs(found.numpy(force=True) - wanted).max() < 1e-5 * np.abs(wanted).max()
+    assert sum(read) == layer.nbytes
 
 
 def test_all_pairs_of_layers(models: tuple[Model, Model], device: TorchDevice) -> None:
