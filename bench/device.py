@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from math import ceil
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from weightkin.errors import WeightkinError
 
@@ -36,7 +38,7 @@ class EventClock:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._repeats: dict[Run, int] = {}
+        self._repeats: WeakKeyDictionary[Run, int] = WeakKeyDictionary()  # a run holds gigabytes of the device
 
     def __call__(self, run: Run) -> float:
         if run not in self._repeats:
@@ -89,6 +91,15 @@ def timer(device: torch.device) -> Timer:
     return EventClock(device) if device.type == "cuda" else seconds
 
 
+def forget() -> None:
+    """Gives back what is left of a case: the next one, and the engine, ask how much memory is free."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def describe(device: torch.device) -> dict[str, Any]:
     """Name, memory, driver, versions and clocks."""
     import torch
@@ -118,6 +129,7 @@ def describe_and_rate(settings: Settings) -> dict[str, Any]:
 
     device = torch.device(settings.device)
     rates = measure_rates(device, settings)
+    forget()
     return {"device": describe(device), "rates": rates}
 
 

@@ -87,10 +87,16 @@ if [ "$built" -eq 1 ]; then step "environment" 30 "$python" -m weightkin env; fi
 
 # The tests that use a device, whole files; what needs a package that is not here skips itself.
 tests=()
-for file in tests/test_kernels_*.py tests/test_*ring*.py tests/test_*cuda*.py tests/test_*device*.py tests/test_*torch*.py; do
-  if [ -e "$file" ]; then tests+=("$file"); fi
+mapfile -t using < <(grep -lE '_cuda\.|torch_device|triton_cases' tests/test_*.py)
+for file in "${using[@]}"; do
+  case $file in
+    *test_cuda_build.py | *test_kernels_compiled.py) ;; # of the build alone
+    *) tests+=("$file") ;;
+  esac
 done
 pytest=("$python" -m pytest -q -p no:cacheprovider -o filterwarnings=default)
+parallel=()
+if has xdist; then parallel=(-n 4); fi # most of the time goes into compiling kernels
 if [ "$built" -eq 0 ]; then
   skipped+=("everything after the build")
 elif ! has pytest hypothesis; then
@@ -98,7 +104,7 @@ elif ! has pytest hypothesis; then
 elif [ "$device" = interpreter ]; then
   step "tests" 120 "${pytest[@]}" tests/test_kernels_gram.py -k test_rows
 else
-  step "tests" 150 "${pytest[@]}" "${tests[@]}"
+  step "tests" 150 "${pytest[@]}" ${parallel[@]+"${parallel[@]}"} "${tests[@]}"
 fi
 
 slug=$("$python" -c 'import re, torch
@@ -120,8 +126,9 @@ if [ "$built" -eq 1 ]; then
   measure "one pass" 80 'gram/*' 'difference/*' 'census/*' 'lagged/*' 'sweep/*'
   measure "products" 60 'cross_gram/*' 'probe/*'
   measure "assignment" 60 'assign/*'
-  measure "streams" 100 'ring/*' 'compare/*'
+  measure "streams" 90 'ring/*' 'compare/[tw]*'
   measure "experts" 80 "$experts"
+  measure "cold files" 80 'compare/cold'
   step "devices agree with the processor and each other" 60 "${agree[@]}"
   if [ -e "$json" ]; then step "prediction" 40 "$python" -m weightkin.bench.predict "$json" --storage 7; fi
 fi
@@ -138,10 +145,9 @@ if [ "$device" = interpreter ] || [ "$built" -eq 0 ]; then
 elif ! "$sanitizer" "$python" -c 'import torch; torch.ones(1, device="cuda").item()' >"$work/sanitizer" 2>&1; then
   skipped+=("compute-sanitizer: $(tail -n 1 "$work/sanitizer")")
 else
-  check memcheck tests/test_kernels_gram.py tests/test_kernels_difference.py -k 'block_ends'
-  for file in tests/test_*assign*cuda*.py tests/test_*cuda*assign*.py; do
-    if [ -e "$file" ]; then check memcheck "$file" && check racecheck "$file"; fi
-  done
+  check memcheck tests/test_kernels_gram.py tests/test_kernels_difference.py -k block_ends
+  check memcheck tests/test_ring.py tests/test_assign_team.py -k test_device
+  check racecheck tests/test_assign_team.py -k test_device
 fi
 
 printf '\n'

@@ -148,13 +148,15 @@ def main(
     console.width = max(console.width, WIDTH)
     found, rows = {}, []
     if device != "cpu":
-        from .device import describe_and_rate
+        from .device import describe_and_rate, forget
 
         found = describe_and_rate(settings)
         console.print(rates_table(found))
     for case in cases:
         with messages.status(f"{case.name}: {case.summary}"):
             rows.append(attempt(case, settings))
+        if device != "cpu":
+            forget()
     console.print(table(rows))
     path = output or Path("bench/results") / f"{machine.now()[:10]}.json"
     store(path, report(rows, settings, sys.argv, found), keep)
