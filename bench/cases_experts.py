@@ -35,22 +35,25 @@ EXPERTS = (
 Array = npt.NDArray[Any]
 
 
-def layer(name: str, nbytes: int) -> Decoder:
-    """One layer with as many experts as fit into about `nbytes`."""
+def layer(name: str, nbytes: int, hidden: int) -> Decoder:
+    """One layer with as many experts as fit into about `nbytes`; narrower by the same factor where `hidden` is less."""
     whole = replace(first_layers(DECODERS[name], 1), dense_layers=0)
+    whole = replace(whole, expert_width=whole.expert_width * hidden // whole.hidden, hidden=hidden)
     expert = 3 * 2 * whole.hidden * whole.expert_width
     return replace(whole, experts=int(np.clip(nbytes // expert - 2, FEWEST_EXPERTS, whole.experts)))
 
 
 def folders(settings: Settings, related: bool) -> tuple[Path, Path]:
     """A GLM layer, and a Solar layer: an independent one, or cut from the first, re-ordered, with noise."""
-    a, b = (layer(name, settings.nbytes // 2) for name in ("glm-4.5-air", "solar-open-100b"))
+    hidden = settings.decoder.hidden
+    a, b = (layer(name, settings.nbytes // 2, hidden) for name in ("glm-4.5-air", "solar-open-100b"))
     experts = min(a.experts, b.experts)
     a, b = replace(a, experts=experts), replace(b, experts=experts)
-    first = _made(settings, f"glm-layer-{experts}", lambda path: write_model(path, a, settings.seed))
+    size = f"{experts}x{hidden}"
+    first = _made(settings, f"glm-layer-{size}", lambda path: write_model(path, a, settings.seed))
     if not related:
-        return first, _made(settings, f"solar-layer-{experts}", lambda path: write_model(path, b, settings.seed + 1))
-    return first, _made(settings, f"solar-layer-{experts}-cut", lambda path: _cut(path, b, first, order(experts)))
+        return first, _made(settings, f"solar-layer-{size}", lambda path: write_model(path, b, settings.seed + 1))
+    return first, _made(settings, f"solar-layer-{size}-cut", lambda path: _cut(path, b, first, order(experts)))
 
 
 def order(experts: int) -> list[int]:
@@ -107,21 +110,22 @@ def _case(settings: Settings, related: bool) -> Iterator[Work]:
     run = partial(weightkin.experts, *paths, layers="same", threads=settings.threads, device=settings.device)
     shapes = [open_checkpoint(path) for path in paths]
     mlps = [[one for name, one in shape.tensors.items() if "experts" in name] for shape in shapes]
-    size = Orbit.of(DECODERS["glm-4.5-air"].hidden).size
+    hidden = settings.decoder.hidden
+    size = Orbit.of(hidden).size
     products = 2 * size * sum(one.parameters for model in mlps for one in model)
+    widths = [next(one.shape[0] for one in model if "gate_proj" in one.name) for model in mlps]
     if related:
         pairs = len(mlps[0]) // 3
-        widths = [next(one.shape[0] for one in model if "gate_proj" in one.name) for model in mlps]
-        products += 2 * pairs * 2 * widths[0] * widths[1] * DECODERS["glm-4.5-air"].hidden
+        products += 2 * pairs * 2 * widths[0] * widths[1] * hidden
     yield Work(
         ours=run,
-        check=lambda: _wrong(run(), related),
+        check=lambda: _wrong(run(), related, width=widths[0]),
         nbytes=sum(one.nbytes for model in mlps for one in model),
         flops=products,
     )
 
 
-def _wrong(results: weightkin.Results, related: bool) -> float:
+def _wrong(results: weightkin.Results, related: bool, width: int) -> float:
     """Experts and neurons that are not what they were cut from; of strangers, those that match anything."""
     assignment = results.summary["experts"]["layers"][0]["assignment"]
     wanted = order(len(assignment)) if related else [-1] * len(assignment)
@@ -129,7 +133,7 @@ def _wrong(results: weightkin.Results, related: bool) -> float:
     for row in results["neurons"].to_pylist():
         if row["kind_b"] == "expert":
             count = len(row["permutation"])
-            wrong += sum(one != 1407 - at for at, one in zip(range(count), row["permutation"], strict=True))
+            wrong += sum(one != width - 1 - at for at, one in zip(range(count), row["permutation"], strict=True))
     return float(wrong)
 
 

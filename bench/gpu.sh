@@ -114,8 +114,7 @@ json=$output/$slug.json
 rm -f "$json"
 bench=("$python" -m weightkin.bench --device "$device" --output "$json" --keep --data "${data:-$work/data}")
 if [ -n "$size" ]; then bench+=(--size "$size"); fi
-experts='experts/*'
-if [ "$device" = interpreter ]; then bench+=(--rounds 1) && experts='experts/strangers'; fi
+if [ "$device" = interpreter ]; then bench+=(--rounds 1); fi
 measure() {  # NAME SECONDS GLOB...: one process for each group, so that one that hangs costs no other its numbers
   local name=$1 limit=$2 cases=() && shift 2
   for glob in "$@"; do cases+=(--case "$glob"); done
@@ -127,7 +126,7 @@ if [ "$built" -eq 1 ]; then
   measure "products" 60 'cross_gram/*' 'probe/*'
   measure "assignment" 60 'assign/*'
   measure "streams" 90 'ring/*' 'compare/[tw]*'
-  measure "experts" 80 "$experts"
+  measure "experts" 80 'experts/*'
   measure "cold files" 80 'compare/cold'
   step "devices agree with the processor and each other" 60 "${agree[@]}"
   if [ -e "$json" ]; then step "prediction" 40 "$python" -m weightkin.bench.predict "$json" --storage 7; fi

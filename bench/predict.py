@@ -112,7 +112,7 @@ def _pair(nbytes: int) -> list[Decoder]:
 
 def _layers(nbytes: int) -> list[Decoder]:
     """Those of `experts`, of which `nbytes` are MLPs: as many experts and a shared one in each."""
-    layers = [layer(name, nbytes) for name in ("glm-4.5-air", "solar-open-100b")]
+    layers = [layer(name, nbytes, DECODERS[name].hidden) for name in ("glm-4.5-air", "solar-open-100b")]
     one = sum(3 * 2 * decoder.hidden * decoder.expert_width for decoder in layers)
     return [replace(decoder, experts=nbytes // one - 1) for decoder in layers]
 
