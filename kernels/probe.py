@@ -19,7 +19,7 @@ import triton.language as tl
 from .activation import KINDS, Activation, activate
 from .chunks import DTYPES, values
 
-_OPTIONS = {"INPUTS": 64, "NEURONS": 32, "PANEL": 32, "num_warps": 4, "num_stages": 3, "enable_fp_fusion": True}
+_OPTIONS = {"INPUTS": 64, "NEURONS": 64, "PANEL": 32, "num_warps": 8, "num_stages": 3, "enable_fp_fusion": True}
 
 
 @triton.jit

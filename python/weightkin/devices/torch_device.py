@@ -25,6 +25,7 @@ from ..slabs import Slab, slabs_of
 from ..units import Unit
 from ..view import View
 from .device import Device, Part
+from .driver import driver
 from .host import with_null, with_quantile
 from .pieces import FAR, Piece, copied, piece_of_view, pieces_of
 from .torch_sweep import DTYPES, meet, sample, sweep, whole_samples
@@ -161,11 +162,13 @@ class TorchDevice(Device):
         places = np.cumsum([0] + [-(-piece.nbytes // ALIGNMENT) * ALIGNMENT for piece in pieces]).tolist()
         lane.reserve(places[-1])
         ring, base = self._opened(), lane.buffer.data_ptr()
-        tickets = []
-        for model, piece, place in zip(unit.members, pieces, places, strict=False):
-            mapping = weights.shards[model][piece.shard]
-            tickets.append(ring.submit_ranges(mapping, piece.offsets, piece.length, base + place, lane.handle))
-        self._await([weights.shards[model] for model in unit.members], tickets, lane)
+        shards = [weights.shards[model] for model in unit.members]
+        mappings = [files[piece.shard] for files, piece in zip(shards, pieces, strict=True)]
+        tickets = [  # nothing may go wrong from here until all have arrived: the buffer is written to
+            ring.submit_ranges(mapping, piece.offsets, piece.length, base + place, lane.handle)
+            for mapping, piece, place in zip(mappings, pieces, places, strict=False)
+        ]
+        self._await(shards, tickets, lane)
         return [_tensor(lane.buffer, place, piece) for piece, place in zip(pieces, places, strict=False)]
 
     def load(self, shards: Shards, views: Sequence[View], lane: Lane) -> list[torch.Tensor]:
@@ -191,7 +194,7 @@ class TorchDevice(Device):
         for files, first in failed:
             if isinstance(first, OSError):
                 files.check()  # raises: the file shrank
-            raise first
+            raise DeviceError(str(first)) from first
 
     def _opened(self) -> _core.Ring:
         with self._opening:
@@ -225,7 +228,10 @@ class TorchDevice(Device):
         with self._opening:
             if self._ring is not None:
                 return
-            self._ring = self._make_ring()
+            try:
+                self._ring = self._make_ring()
+            except RuntimeError as error:
+                raise DeviceError(str(error)) from error
             for _ in range(LANES):
                 stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
                 self._lanes.put(Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
@@ -256,16 +262,18 @@ def cuda_device(number: int, threads: int) -> TorchDevice:
     """GPU `number`, whose ring is filled by `threads` threads. Raises `DeviceError`."""
     from .. import _cuda
 
-    device = torch.device("cuda", number)
-    properties = _cuda.properties(number)
     try:
-        free, _ = torch.cuda.mem_get_info(device)
+        properties = _cuda.properties(number)
     except RuntimeError as error:
-        raise DeviceError(f"cuda:{number}: {str(error).strip().splitlines()[0]}") from None
-    major, minor = torch.cuda.get_device_capability(device)
+        raise DeviceError(f"cuda:{number}: {error}") from None
+    major, minor = properties["capability"]
+    facts = {
+        "model": properties["name"],
+        "capability": f"{major}.{minor}",
+        "driver": driver(),
+        "torch": torch.__version__,
+    }
     return TorchDevice(
-        device, f"cuda:{number}", f"cuda {major}.{minor}", int(SHARE * free),
-        lambda: _core.Ring(_cuda.transport(number, SLOTS, SLOT_BYTES), threads),
-        {"model": properties["name"], "capability": f"{major}.{minor}", "driver": properties["driver"],
-         "torch": torch.__version__},
+        torch.device("cuda", number), f"cuda:{number}", f"cuda {major}.{minor}", int(SHARE * properties["free_memory"]),
+        lambda: _cuda.Ring(number, SLOTS, SLOT_BYTES, threads), facts,
     )  # fmt: skip
