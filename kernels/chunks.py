@@ -41,36 +41,56 @@ def codes(rows: Sequence[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], tl.dt
 
 
 class Blocks(NamedTuple):
-    """Some blocks of a row of `size` elements, cut every `block` of them; each is cut into chunks from its own start."""
+    """Some blocks of a row that holds tensors of `size` elements one behind the other.
+
+    Each tensor is cut every `block` elements, and each block into chunks from its own start.
+    """
 
     size: int
     block: int
     numbers: npt.NDArray[np.int64]
-    """Which blocks, ascending; only the last of the row may be shorter."""
+    """Which blocks, counted through all tensors: whole ones ascending, then tensors' shorter last ones."""
 
     @classmethod
-    def of(cls, size: int, block: int) -> Blocks:
-        """All of them. Raises ValueError if `block` is not positive."""
-        if block < 1:
-            raise ValueError(f"blocks of {block} elements")
-        return cls(size, block, np.arange(triton.cdiv(size, block)))
+    def of(cls, total: int, block: int, size: int | None = None) -> Blocks:
+        """All of a row of `total` elements: of one tensor, or of several of `size`. Raises ValueError if these do not fit."""
+        size = total if size is None else size
+        if block < 1 or (total and (size < 1 or total % size)):
+            raise ValueError(f"blocks of {block} elements, tensors of {size} in {total}")
+        blocks = cls(size, block, np.arange(total // max(1, size) * triton.cdiv(size, block)))
+        shorter = blocks.sizes < block
+        return blocks._replace(numbers=np.concatenate([blocks.numbers[~shorter], blocks.numbers[shorter]]))
+
+    @property
+    def each(self) -> int:
+        """Blocks of a tensor."""
+        return max(1, triton.cdiv(self.size, self.block))
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
         """[B]: elements of each."""
-        return np.minimum(self.size - self.numbers * self.block, self.block)
+        return np.minimum(self.size - self.numbers % self.each * self.block, self.block)
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """[B]: where the blocks in the order of the row are."""
+        return np.argsort(self.numbers)
 
     def parts(self, like: torch.Tensor, width: int) -> torch.Tensor:
-        """float64 [B, chunks, width] for what programs find in each chunk; zero where the last block has no more chunks."""
+        """float64 [B, chunks, width] for what programs find in each chunk; zero where a last block has no more chunks."""
         chunks = triton.cdiv(min(self.block, self.size), CHUNK.value)
         parts = like.new_empty(len(self.numbers), chunks, width, dtype=torch.float64)
-        parts[-1:, triton.cdiv(int(self.sizes[-1]), CHUNK.value) if len(parts) else 0 :] = 0
+        parts[self._whole :, triton.cdiv(self.size % self.block, CHUNK.value) :] = 0
         return parts
+
+    @property
+    def _whole(self) -> int:
+        return int(np.count_nonzero(self.sizes == self.block))
 
     def launches(self) -> Iterator[tuple[int, int, int, int, bool]]:
         """(first of the blocks, how many, first chunk, chunks of each, ragged): without a mask, chunks are read in vectors."""
-        full = int(np.count_nonzero(self.sizes == self.block))
-        for first, count, length in ((0, full, self.block), (full, len(self.numbers) - full, self.size % self.block)):
+        full, rest_of_each = self._whole, self.size % self.block
+        for first, count, length in ((0, full, self.block), (full, len(self.numbers) - full, rest_of_each)):
             whole, rest = divmod(length, CHUNK.value)
             if count and whole:
                 yield first, count, 0, whole, False
@@ -79,12 +99,13 @@ class Blocks(NamedTuple):
 
 
 @triton.jit
-def place(program, numbers, block, size, first, first_chunk, chunks):
+def place(program, numbers, block, size, each, first, first_chunk, chunks):
     """Of a program of a launch: (which of the blocks, chunk of it, element it starts at, end of its block)."""
     slot = first + program // chunks
     chunk = first_chunk + program % chunks
-    begin = tl.load(numbers + slot) * block
-    return slot.to(tl.int64), chunk, begin + chunk * CHUNK, tl.minimum(begin + block, size)
+    number = tl.load(numbers + slot)
+    tensor, begin = number // each * size, number % each * block
+    return slot.to(tl.int64), chunk, tensor + begin + chunk * CHUNK, tensor + tl.minimum(begin + block, size)
 
 
 @triton.jit

@@ -48,16 +48,17 @@ class Census(NamedTuple):
     quantile: npt.NDArray[np.float64]
     """[B]: of |x|, linear between order statistics; of float32 between the lower edges of bins; NaN with a NaN."""
     histogram: npt.NDArray[np.int64]
-    """[32768], over all blocks: magnitudes by code, of bfloat16 and float16 exact, of float32 by the upper 16 bits."""
+    """[32768], or of several tensors [T, 32768], over all blocks: magnitudes by code, of bfloat16 and float16 exact, of
+    float32 by the upper 16 bits."""
 
 
-@triton.jit(do_not_specialize=["size", "first", "first_chunk", "chunks", "parts_chunks"])
+@triton.jit(do_not_specialize=["each", "first", "first_chunk", "chunks", "parts_chunks"])
 def difference_kernel(
-    x, x_stride, y, y_stride, numbers, block, size, first, first_chunk, chunks, parts, parts_chunks,
+    x, x_stride, y, y_stride, numbers, block, size, each, first, first_chunk, chunks, parts, parts_chunks,
     ELEMENT: tl.constexpr, RAGGED: tl.constexpr,
 ):  # fmt: skip
     """Programs are chunks of blocks. parts: float64 [B, parts_chunks, 4]: sum, sum of squares, maximum, unequal codes."""
-    slot, chunk, start, end = place(tl.program_id(0), numbers, block, size, first, first_chunk, chunks)
+    slot, chunk, start, end = place(tl.program_id(0), numbers, block, size, each, first, first_chunk, chunks)
     at = start + tl.arange(0, CHUNK)
     # [CHUNK] each
     x_code, x_value = load(x, x_stride, at, end, ELEMENT, RAGGED)
@@ -70,16 +71,16 @@ def difference_kernel(
     tl.store(out + 3, tl.sum((x_code != y_code).to(tl.int32), 0).to(tl.float64))
 
 
-@triton.jit(do_not_specialize=["size", "first", "first_chunk", "chunks", "tables", "parts_chunks"])
+@triton.jit(do_not_specialize=["each", "first", "first_chunk", "chunks", "tables", "parts_chunks"])
 def census_kernel(
-    row, stride, numbers, block, size, first, first_chunk, chunks, counts, tables, parts, parts_chunks,
+    row, stride, numbers, block, size, each, first, first_chunk, chunks, counts, tables, parts, parts_chunks,
     ELEMENT: tl.constexpr, RAGGED: tl.constexpr,
 ):  # fmt: skip
     """Programs are chunks of blocks. counts: int32 [B, tables, BINS], added to; parts: float64 [B, parts_chunks, 2].
 
     The parts are the numbers of NaNs and of infinities.
     """
-    slot, chunk, start, end = place(tl.program_id(0), numbers, block, size, first, first_chunk, chunks)
+    slot, chunk, start, end = place(tl.program_id(0), numbers, block, size, each, first, first_chunk, chunks)
     at = start + tl.arange(0, CHUNK)
     # [CHUNK] each
     code, value = load(row, stride, at, end, ELEMENT, RAGGED)
@@ -94,24 +95,25 @@ def census_kernel(
     tl.store(out + 1, tl.sum((tl.abs(value) == float("inf")).to(tl.int32), 0).to(tl.float64))
 
 
-def difference_blocks(x: torch.Tensor, y: torch.Tensor, block: int) -> Differences:
+def difference_blocks(x: torch.Tensor, y: torch.Tensor, block: int, size: int | None = None) -> Differences:
     """Element-wise difference of two tensors of one size and dtype (bfloat16, float16, float32), on their device.
 
-    They are read as flat rows, in blocks of `block` elements, of which the last may be shorter; a block gives the same bits
-    whatever others a call has. Raises ValueError for tensors that differ in size, dtype or device, and for other dtypes.
+    They are read as flat rows, in blocks of `block` elements, of which the last may be shorter; with `size`, as tensors of so
+    many elements one behind the other, each in such blocks. A block gives the same bits whatever others a call has. Raises
+    ValueError for tensors that differ in size, dtype or device, and for other dtypes.
     """
     (left, right), element = codes([x, y])
-    blocks = Blocks.of(x.numel(), block)
+    blocks = Blocks.of(x.numel(), block, size)
     numbers, parts = torch.from_numpy(blocks.numbers).to(x.device), blocks.parts(x, 4)
     for first, slots, first_chunk, chunks, ragged in blocks.launches():
         with torch.cuda.device_of(parts):
             difference_kernel[(slots * chunks,)](
-                left, left.stride(0), right, right.stride(0), numbers, block, blocks.size, first, first_chunk, chunks,
-                parts, parts.shape[1], element, ragged, **_OPTIONS,
+                left, left.stride(0), right, right.stride(0), numbers, block, blocks.size, blocks.each, first, first_chunk,
+                chunks, parts, parts.shape[1], element, ragged, **_OPTIONS,
             )  # fmt: skip
     most = parts[..., 2].amax(1) if parts.numel() else parts.new_zeros(0)
-    sum_abs, sum_square, _, unequal = add_chunks(parts).T.cpu().numpy()
-    return Differences(sum_abs, sum_square, most.cpu().numpy(), unequal.astype(np.int64))
+    sum_abs, sum_square, _, unequal = add_chunks(parts).T.cpu().numpy()[:, blocks.order]
+    return Differences(sum_abs, sum_square, most.cpu().numpy()[blocks.order], unequal.astype(np.int64))
 
 
 def difference(x: torch.Tensor, y: torch.Tensor) -> Difference:
@@ -124,28 +126,32 @@ def difference(x: torch.Tensor, y: torch.Tensor) -> Difference:
     )
 
 
-def census_blocks(x: torch.Tensor, block: int, fraction: float = 0.99) -> Census:
+def census_blocks(x: torch.Tensor, block: int, fraction: float = 0.99, size: int | None = None) -> Census:
     """Non-finite elements, magnitudes, and the quantile of |x| at `fraction`, of a tensor (bfloat16, float16, float32).
 
-    On its device, in blocks of `block` elements, of which the last may be shorter; all counts are exact. Raises ValueError
-    for another dtype.
+    On its device, in blocks of `block` elements, of which the last may be shorter; with `size`, of tensors of so many elements
+    one behind the other, each in such blocks, and a histogram of each. All counts are exact. Raises ValueError for another
+    dtype.
     """
     (row,), element = codes([x])
-    blocks = Blocks.of(x.numel(), block)
+    blocks = Blocks.of(x.numel(), block, size)
     numbers, parts = torch.from_numpy(blocks.numbers).to(x.device), blocks.parts(x, 2)
     tables = max(1, min(_TABLES // max(1, len(parts)), parts.shape[1]))
     counts = torch.zeros(len(parts), tables, BINS.value, dtype=torch.int32, device=x.device)
     for first, slots, first_chunk, chunks, ragged in blocks.launches():
         with torch.cuda.device_of(parts):
             census_kernel[(slots * chunks,)](
-                row, row.stride(0), numbers, block, blocks.size, first, first_chunk, chunks, counts, tables, parts,
+                row, row.stride(0), numbers, block, blocks.size, blocks.each, first, first_chunk, chunks, counts, tables, parts,
                 parts.shape[1], element, ragged, **_OPTIONS,
             )  # fmt: skip
     histograms = counts.sum(1, dtype=torch.int64)
     histograms[:, 0] = torch.from_numpy(blocks.sizes).to(x.device) - histograms.sum(1)
     nans, infinities = add_chunks(parts).T.cpu().numpy().astype(np.int64)
     quantile = np.where(nans > 0, np.nan, _quantiles(histograms, blocks.sizes, fraction, element))
-    return Census(nans, infinities, quantile, histograms.sum(0).cpu().numpy())
+    order = blocks.order
+    of_tensors = histograms[torch.from_numpy(order).to(x.device)].reshape(-1, blocks.each, BINS.value).sum(1)
+    counts = of_tensors.sum(0) if size is None else of_tensors
+    return Census(nans[order], infinities[order], quantile[order], counts.cpu().numpy())
 
 
 def _quantiles(

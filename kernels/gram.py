@@ -92,9 +92,9 @@ def _tile(
         tl.store(out + entry, total, entry < COUNT)
 
 
-@triton.jit(do_not_specialize=["size", "first", "first_chunk", "chunks", "parts_chunks"])
+@triton.jit(do_not_specialize=["each", "first", "first_chunk", "chunks", "parts_chunks"])
 def gram_kernel(
-    rows, strides, numbers, block, size, first, first_chunk, chunks, parts, parts_chunks, HALF: tl.constexpr,
+    rows, strides, numbers, block, size, each, first, first_chunk, chunks, parts, parts_chunks, HALF: tl.constexpr,
     ELEMENT: tl.constexpr, RAGGED: tl.constexpr, SUM: tl.constexpr, RUN: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """Programs are chunks of blocks; if HALF, three to a chunk: the first HALF rows, the others, and across.
@@ -105,7 +105,7 @@ def gram_kernel(
     # Programs of one chunk are neighbours, so that one of them reads memory and the rest the cache.
     PROGRAMS: tl.constexpr = 3 if HALF else 1
     program = tl.program_id(0) // PROGRAMS
-    slot, chunk, start, stop = place(program, numbers, block, size, first, first_chunk, chunks)
+    slot, chunk, start, stop = place(program, numbers, block, size, each, first, first_chunk, chunks)
     out = parts + (slot * parts_chunks + chunk) * (N * (N + 3) // 2)
     if HALF == 0:
         _tile(rows, strides, rows, strides, start, stop, out, True, ELEMENT, RAGGED, SUM, RUN, UNROLL)
@@ -156,8 +156,8 @@ def _sums(rows: Sequence[torch.Tensor], blocks: Blocks, *, wide: bool) -> tuple[
         grid = (slots * chunks * (3 if chosen["HALF"] else 1),)
         with torch.cuda.device_of(parts):
             gram_kernel[grid](
-                flat, strides, numbers, blocks.block, blocks.size, first, first_chunk, chunks, parts, parts.shape[1],
-                ELEMENT=element, RAGGED=ragged, **chosen,
+                flat, strides, numbers, blocks.block, blocks.size, blocks.each, first, first_chunk, chunks, parts,
+                parts.shape[1], ELEMENT=element, RAGGED=ragged, **chosen,
             )  # fmt: skip
     gram = np.empty((len(parts), count, count + 1))
     i, j = np.array(list(_entries(count, chosen["HALF"]))).T
@@ -178,22 +178,23 @@ def _needs_float64(gram: Array, total: Array, sizes: npt.NDArray[np.int64]) -> n
     return np.asarray((doubtful & ~np.isnan(square)).any(axis=1))  # NaN: float64 would say the same
 
 
-def gram_blocks(rows: Sequence[torch.Tensor], block: int) -> tuple[Array, Array]:
+def gram_blocks(rows: Sequence[torch.Tensor], block: int, size: int | None = None) -> tuple[Array, Array]:
     """([B, N, N], [B, N]) inner products and sums of 1 to 16 tensors of one size and dtype (bfloat16, float16, float32).
 
-    On the tensors' device; they are read as flat rows, in blocks of `block` elements, of which the last may be shorter. A
-    sum is off by at most 1.8e-7 of the sum of the magnitudes, a cosine or Pearson of finite rows by less than 1e-6. A block
-    gives the same bits whatever others a call has. Raises ValueError for too many rows, rows that differ in size, dtype or
+    On the tensors' device; they are read as flat rows, in blocks of `block` elements, of which the last may be shorter; with
+    `size`, each row is tensors of so many elements one behind the other, each in such blocks. A sum is off by at most 1.8e-7
+    of the sum of the magnitudes, a cosine or Pearson of finite rows by less than 1e-6. A block gives the same bits whatever
+    others a call has. Raises ValueError for too many rows, rows that differ in size, dtype or
     device, and other dtypes.
     """
     if not 1 <= len(rows) <= MAX_ROWS:
         raise ValueError(f"1 to {MAX_ROWS} rows, not {len(rows)}")
-    blocks = Blocks.of(rows[0].numel(), block)
+    blocks = Blocks.of(rows[0].numel(), block, size)
     gram, total = _sums(rows, blocks, wide=False)
     again = np.flatnonzero(_needs_float64(gram, total, blocks.sizes))
     if again.size:
-        gram[again], total[again] = _sums(rows, blocks._replace(numbers=again), wide=True)
-    return gram, total
+        gram[again], total[again] = _sums(rows, blocks._replace(numbers=blocks.numbers[again]), wide=True)
+    return gram[blocks.order], total[blocks.order]
 
 
 def gram(rows: Sequence[torch.Tensor]) -> Gram:
