@@ -8,7 +8,7 @@ from triton_cases import compiled
 
 EVERYWHERE = ["gram:2:bfloat16:4096", "difference:2:bfloat16:4097", "census:1:bfloat16:4097", "lagged:2:bfloat16:64",
               "cross_gram:130:bfloat16:2048", "probe:1:bfloat16:1024"]  # fmt: skip
-ONCE = ["gram:2:bfloat16:4097", "gram:3:float32:4096", "gram:9:bfloat16:4096", "difference:2:float32:4096",
+ONCE = ["gram:2:bfloat16:100", "gram:3:float32:4096", "gram:9:bfloat16:4096", "difference:2:float32:4096",
         "cross_gram:3:float16:33", "cross_gram:3:float16:64", "cross_gram:3:float32:33", "probe:1:float32:528"]  # fmt: skip
 
 

@@ -82,9 +82,8 @@ def test_hard_numbers(dtype: str) -> None:
         [0.0, -0.0],
         [0.0],
     ):
-        for size in (7, 4097):
-            x, y = (random.choice(values, size).astype(NUMPY_DTYPES[dtype]) for _ in range(2))
-            check(x, y, [tensor(x, dtype), tensor(y, dtype)])
+        x, y = (random.choice(values, 4097).astype(NUMPY_DTYPES[dtype]) for _ in range(2))
+        check(x, y, [tensor(x, dtype), tensor(y, dtype)])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -126,15 +125,13 @@ def test_float32_by_upper_bits() -> None:
     check_census(codes.view(np.float32), tensor(codes.view(np.float32), "F32"))
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_more_chunks_than_tables(value: float) -> None:
-    """One value only, in all of the private tables and once more around; twice the same."""
-    row = np.full(66 * 4096 + 1, value, NUMPY_DTYPES["BF16"])
-    for _ in range(2):
-        check_census(row, tensor(row, "BF16"))
+def test_more_chunks_than_tables() -> None:
+    """One value only, in all of the private tables and once more around."""
+    row = np.full(66 * 4096 + 1, 1, NUMPY_DTYPES["BF16"])
+    check_census(row, tensor(row, "BF16"))
 
 
-@pytest.mark.parametrize(("size", "block"), [(3 * 4096, 4096), (9001, 4099), (9001, 300), (500, 4096)])
+@pytest.mark.parametrize(("size", "block"), [(3 * 4096, 4096), (9001, 4099), (5001, 900), (500, 4096)])
 def test_blocks(size: int, block: int) -> None:
     """Each has the bits that it has in a call of its own."""
     rows = partly_equal(size, "BF16")

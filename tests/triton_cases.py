@@ -69,7 +69,7 @@ def far_apart(values: torch.Tensor) -> torch.Tensor:
         memory = torch.from_numpy(np.empty(room, np.int16))
     else:
         memory = torch.empty(room, dtype=torch.int16, device=DEVICE)
-    far = memory.view(torch.bfloat16).as_strided(values.shape, (2**30, *values.stride()[1:]))
+    far = memory.view(torch.bfloat16).as_strided(values.shape, (2**30, *values[0].contiguous().stride()))
     far.copy_(values)
     return far
 
