@@ -24,7 +24,7 @@ TOLERANCE = 1e-6
 
 @click.command()
 @click.option("--device", default="cuda", show_default=True, help="All of these, the first of them, and the processor.")
-@click.option("--layers", default=2, show_default=True, help="Of the model that is made to compare.")
+@click.option("--layers", default=8, show_default=True, help="Of the model that is made to compare.")
 @click.option("--whole", is_flag=True, help="At the width of a real model, not a narrow one.")
 def main(device: str, layers: int, whole: bool) -> None:
     """Compares a generated model with a copy of it on the devices; exit status 1 if results differ."""

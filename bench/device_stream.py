@@ -93,11 +93,15 @@ def compare(settings: Settings, warm: bool) -> Iterator[Work]:
     nbytes = sum(checkpoint.nbytes for checkpoint in checkpoints)
     run = partial(weightkin.compare, *paths, threads=settings.threads, device=settings.device)
     rate = link(torch.device(settings.device), settings.nbytes)
+    on = {"the processor": "cpu"} | ({"all devices": "cuda"} if torch.cuda.device_count() > 1 else {})
     yield Work(
         ours=run,
         check=lambda: cases_compare.error(run(), paths),
         roofs={PINNED: rate.run} if warm else cold.ways(shards, READERS, (READ,)),
-        peers={"the processor": partial(weightkin.compare, *paths, threads=settings.threads, device="cpu")},
+        peers={
+            name: partial(weightkin.compare, *paths, threads=settings.threads, device=device)
+            for name, device in on.items()
+        },
         nbytes=nbytes,
         shares={PINNED: share(rate, nbytes)},
         before=None if warm else lambda: cold.drop(shards),

@@ -144,13 +144,15 @@ def main(
         for case in cases:
             click.echo(f"{case.name:24} {case.summary}")
         return
+    path = output or Path("bench/results") / f"{machine.now()[:10]}.json"
     console, messages = Console(), Console(stderr=True)
     console.width = max(console.width, WIDTH)
     found, rows = {}, []
     if device != "cpu":
         from .device import describe_and_rate, forget
 
-        found = describe_and_rate(settings)
+        held = json.loads(path.read_text()) if keep and path.exists() else {}
+        found = describe_and_rate(settings, held)
         console.print(rates_table(found))
     for case in cases:
         with messages.status(f"{case.name}: {case.summary}"):
@@ -158,7 +160,6 @@ def main(
         if device != "cpu":
             forget()
     console.print(table(rows))
-    path = output or Path("bench/results") / f"{machine.now()[:10]}.json"
     store(path, report(rows, settings, sys.argv, found), keep)
     messages.print(f"stored in {path}")
     if not all(row.passed for row in rows):
