@@ -13,6 +13,7 @@ import numpy as np
 import weightkin
 from weightkin.checkpoint import open_checkpoint
 from weightkin.checkpoint.mapping import Shards
+from weightkin.schema import resolve
 
 from . import cold
 from .checks import similarities
@@ -69,13 +70,18 @@ def memory(settings: Settings) -> Iterator[Work]:
 @contextmanager
 def tensors(settings: Settings) -> Iterator[Work]:
     """Many tiny tensors: what each costs beside its bytes, most of it in the interpreter."""
-    decoder = tiny(first_layers(settings.decoder, min(LAYERS, max(1, settings.nbytes >> 20))))
+    decoder = tiny(first_layers(settings.decoder, min(LAYERS, max(1, settings.nbytes >> 26))))
     paths = [settings.data / f"tiny-{decoder.layers}-{name}" for name in ("model", "copy")]
     if not paths[1].exists():
         write_model(paths[0], decoder, settings.seed)
         write_copy(paths[1], paths[0], seed=settings.seed)
     compare = partial(weightkin.compare, *paths, threads=settings.threads, device=settings.device)
-    yield Work(ours=compare, check=lambda: error(compare(), paths), elements=sum(1 for _ in decoder.tensors()))
+    yield Work(
+        ours=compare,
+        check=lambda: error(compare(), paths),
+        roofs={"opening both": lambda: [resolve(open_checkpoint(path)) for path in paths]},
+        elements=sum(1 for _ in decoder.tensors()),
+    )
 
 
 def error(results: weightkin.Results, paths: Sequence[Path]) -> float:
