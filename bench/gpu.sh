@@ -56,7 +56,7 @@ has() { "$python" -c 'import importlib.util as u, sys; sys.exit(any(u.find_spec(
 
 cuda=ON
 if [ "$device" = interpreter ]; then
-  cuda=AUTO
+  cuda=OFF # seconds count, and there is nothing to run it on
   export TRITON_INTERPRET=1
 fi
 
