@@ -64,7 +64,7 @@ class Blocks(NamedTuple):
     @property
     def each(self) -> int:
         """Blocks of a tensor."""
-        return max(1, triton.cdiv(self.size, self.block))
+        return max(1, -(-self.size // self.block))
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:

@@ -178,8 +178,9 @@ def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGr
         pieces = min(most, every - first)
         products = left.new_empty(1, pieces, rows * columns, dtype=torch.float64 if wide else torch.float32)
         sides = left.new_empty(1, pieces, 2 * (rows + columns), dtype=torch.float64)
+        programs = min(len(tiles) * pieces, multiprocessors(left.device) * 8 // chosen["num_warps"])
         with torch.cuda.device_of(left):
-            cross_gram_kernel[(min(len(tiles) * pieces, multiprocessors(left.device)),)](
+            cross_gram_kernel[(programs,)](
                 left, *left.stride(), right, *right.stride(), rows, columns, depth, tiles, len(tiles), first, pieces,
                 products, sides, ELEMENT=DTYPES[left.dtype][1], WIDE=wide, UPCAST=triton.knobs.runtime.interpret,
                 PIECE=_PIECE, enable_fp_fusion=True, **chosen,

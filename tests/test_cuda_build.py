@@ -51,7 +51,10 @@ def test_builds_without_nvcc(tmp_path: Path) -> None:
     broken = tmp_path / "nvcc"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    for cuda, nvcc, reason in (("AUTO", str(broken), "no working nvcc"), ("OFF", "nvcc", "WEIGHTKIN_CUDA=OFF")):
+    for cuda, nvcc, reason in (
+        ("AUTO", str(broken), "no working nvcc was found"),
+        ("OFF", "nvcc", "WEIGHTKIN_CUDA=OFF"),
+    ):
         done = configure(tmp_path / cuda, cuda, nvcc)
         assert done.returncode == 0, done.stderr
         assert f"weightkin: without CUDA ({reason})" in done.stdout

@@ -36,11 +36,11 @@ class Failing(HostDevice):
         super().__init__(threads)
         self.name, self._left, self._whole = name, after, whole
 
-    def compute(self, weights: Weights, slab: Slab) -> Part:
+    def compute(self, weights: Weights, batch: Sequence[Slab]) -> list[Part]:
         self._left -= 1
         if self._left < 0:
             raise DeviceError("out of memory")
-        return super().compute(weights, slab)
+        return super().compute(weights, batch)
 
     def finish(self, weights: Weights, unit: units.Unit, parts: Sequence[Part]) -> ops.Sweep:
         self._whole -= 1
@@ -98,8 +98,8 @@ def test_no_device_is_left(folders: tuple[Path, Path], monkeypatch: pytest.Monke
 
 def test_other_errors_are_not_hidden(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong(HostDevice):
-        def compute(self, weights: Weights, slab: Slab) -> Part:
-            raise ZeroDivisionError(f"a mistake in {slab.unit.address} of {weights}")
+        def compute(self, weights: Weights, batch: Sequence[Slab]) -> list[Part]:
+            raise ZeroDivisionError(f"a mistake in {len(batch)} of {weights}")
 
     monkeypatch.setattr(choosing, "choose_devices", lambda *_: [Wrong(2), HostDevice(1, spare=True)])
     with pytest.raises(ZeroDivisionError, match="a mistake"):
@@ -114,7 +114,7 @@ from weightkin.devices import HostDevice, choosing
 
 class Lost(HostDevice):
     name = "cuda:0"
-    def compute(self, weights, slab):
+    def compute(self, weights, batch):
         raise DeviceError("the GPU is lost")
 
 choosing.choose_devices = lambda *_: [Lost(1), HostDevice(2, spare=True)]

@@ -20,6 +20,7 @@ from weightkin.comparison import open_models
 from weightkin.devices import HostDevice, Part, Weights, choosing, pieces
 from weightkin.errors import DeviceWarning
 from weightkin.plan import Plan, make_plan
+from weightkin.relabelling import Relabellings
 from weightkin.slabs import Slab
 from weightkin.units import Unit, make_unit
 
@@ -140,6 +141,30 @@ def test_the_same_bits_from_any_number_of_devices(tmp_path: Path) -> None:
         assert all(same(found[unit.index], wanted[unit.index]) for unit in plan.units)
 
 
+def test_experts_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one shape: the bits of each alone; with ragged blocks, of which some need float64."""
+    monkeypatch.setattr(units, "BLOCK", 500)
+    random = np.random.default_rng(0)
+    names = [f"model.layers.0.mlp.experts.{number}.up_proj.weight" for number in range(7)]
+    experts = {name: random.normal(number == 3, 0.1, (40, 32)).astype(BF16) for number, name in enumerate(names)}
+    paths = [
+        write_checkpoint(tmp_path / name, x, {"model_type": "qwen3_moe"})
+        for name, x in (("a", experts), ("b", perturbed(experts)))
+    ]
+    plan = make_plan(open_models(paths))
+    alone = swept(plan, plan.units, [torch_device()])
+    monkeypatch.setattr("weightkin.devices.torch_device.SMALLEST", 1)
+    device = torch_device()
+    batch = [Slab(unit, 0, len(unit.bounds) - 1) for unit in plan.units]
+    assert all(device.joins(batch[0], slab) for slab in batch)
+    weights = Weights(plan, Relabellings(plan, 8, 0))
+    for slab, part in zip(batch, device.compute(weights, batch), strict=True):
+        assert same(device.finish(weights, slab.unit, [part]), alone[slab.unit.index])
+    device.close()
+    together = swept(plan, plan.units, [torch_device()])
+    assert all(same(found, alone[number]) for number, found in together.items())
+
+
 def test_ranges_are_copied_once(tmp_path: Path) -> None:
     """Rows that lie apart come without what is between them, and short pieces with it."""
     config = {"model_type": "llama", "hidden_size": 512}
@@ -176,12 +201,12 @@ class Broken(TorchDevice):
 
     slabs_left = 2
 
-    def compute(self, weights: Weights, slab: Slab) -> Part:
+    def compute(self, weights: Weights, batch: Sequence[Slab]) -> list[Part]:
         with self.lane():
             self.slabs_left -= 1
             if self.slabs_left < 0:
                 raise torch.OutOfMemoryError("tried to allocate 1 TiB")
-        return super().compute(weights, slab)
+        return super().compute(weights, batch)
 
 
 @pytest.mark.usefixtures("small")
@@ -214,10 +239,10 @@ def test_a_shard_that_shrinks(tmp_path: Path) -> None:
     shard = tmp_path / "1" / "model.safetensors"
 
     class Shrinking(TorchDevice):
-        def compute(self, weights: Weights, slab: Slab) -> Part:
+        def compute(self, weights: Weights, batch: Sequence[Slab]) -> list[Part]:
             weights.shards[1][0]  # mapped while it was whole
             os.truncate(shard, 4096)
-            return super().compute(weights, slab)
+            return super().compute(weights, batch)
 
     device = torch_device()
     device.__class__ = Shrinking

@@ -5,59 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "block_team.cuh"
 #include "device.h"
 #include "team_assign.h"
 
 namespace weightkin {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kMostThreads = 1024;
 constexpr std::int64_t kTransposed = std::int64_t{1} << 30;  // bytes
 constexpr int kSquare = 32;                                  // of what a block transposes
-
-class BlockTeam {
-public:
-    struct alignas(16) Staged {
-        unsigned char bytes[2][kWarp][32];  // in turn: a quick warp may stage the next value while others still read
-    };
-    __device__ explicit BlockTeam(Staged& staged) : staged_(staged) {}
-
-    __device__ int rank() const { return static_cast<int>(threadIdx.x); }
-    __device__ int size() const { return static_cast<int>(blockDim.x); }
-    __device__ void barrier() { __syncthreads(); }
-    __device__ void lower(int* at, int value) { atomicMin(at, value); }
-
-    template <class Value>
-    __device__ Value reduce(Value value) {
-        static_assert(sizeof(Value) <= sizeof staged_.bytes[0][0], "a staged value has 32 bytes");
-        const int lane = rank() % kWarp, warps = size() / kWarp;
-        turn_ ^= 1;
-        value = within_warp(value);
-        if (lane == 0) *reinterpret_cast<Value*>(staged_.bytes[turn_][rank() / kWarp]) = value;
-        __syncthreads();
-        return within_warp(lane < warps ? *reinterpret_cast<const Value*>(staged_.bytes[turn_][lane]) : Value());
-    }
-
-private:
-    template <class Value>
-    __device__ static Value within_warp(Value value) {
-        constexpr int words = sizeof(Value) / sizeof(unsigned);
-        for (int distance = kWarp / 2; distance > 0; distance /= 2) {
-            unsigned word[words];
-            memcpy(word, &value, sizeof value);
-#pragma unroll
-            for (int k = 0; k < words; ++k) word[k] = __shfl_xor_sync(~0u, word[k], distance);
-            Value other;
-            memcpy(&other, word, sizeof other);
-            value = Value::combine(value, other);
-        }
-        return value;
-    }
-
-    Staged& staged_;
-    int turn_ = 0;
-};
 
 struct Problems {
     std::int64_t problems;

@@ -59,6 +59,7 @@ public:
     }
 
     void wait(const Event& event, Stream stream) override {
+        if (!event) return;
         const OnDevice here(device_);
         if (stream) {
             check(cudaStreamWaitEvent(raw(*stream), raw(event), 0), "cudaStreamWaitEvent");

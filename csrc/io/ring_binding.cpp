@@ -24,8 +24,9 @@ std::vector<std::weak_ptr<Ring>> rings;  // guarded by the GIL
 
 // Before modules and what they hold go away: a copy may still be on its way into some array.
 void close_all() {
+    const std::vector<std::weak_ptr<Ring>> all = rings;
     const py::gil_scoped_release release;
-    for (const std::weak_ptr<Ring>& one : rings) {
+    for (const std::weak_ptr<Ring>& one : all) {
         if (const auto ring = one.lock()) ring->close();
     }
 }

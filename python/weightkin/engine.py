@@ -58,41 +58,44 @@ class _Lanes:
 
     def work(self, device: Device) -> None:
         """The life of one lane."""
-        while (slab := self.queue.take(device)) is not None:
+        while batch := self.queue.take(device):
+            done = 0
             try:
-                self.events.put(_Done(slab, self._compute(device, slab)))
+                for part in device.compute(self.weights, batch):
+                    self.events.put(_Done(batch[done], self._add(device, batch[done], part)))
+                    done += 1
             except DeviceError as error:
-                self._retire(device, slab, error)
+                self._retire(device, batch[done:], error)
             except BaseException as error:  # for the caller's thread, which raises it
                 self.events.put(error)
                 return
 
-    def _compute(self, device: Device, slab: Slab) -> ops.Sweep | None:
-        """The lane that does a unit's last slab returns the whole unit."""
+    def _add(self, device: Device, slab: Slab, part: Part) -> ops.Sweep | None:
+        """Adds a slab's part to those of its unit; the lane that has the last one returns the whole unit."""
         unit = slab.unit
-        part = device.compute(self.weights, slab)
         self.weights.release(unit.members, slab.views())
         with self._lock:
-            device.nbytes += slab.nbytes
             parts = self._parts[unit.index]
             parts[slab.first] = part
-            if sum(len(one.sweep.sum) for one in parts.values()) < len(unit.bounds) - 1:
-                return None
-        try:
-            found = device.finish(self.weights, unit, [parts[first] for first in sorted(parts)])
-        except DeviceError:
-            with self._lock:
-                del parts[slab.first]  # whoever computes it again finishes the unit
-                device.nbytes -= slab.nbytes
-            raise
+            whole = sum(len(one.sweep.sum) for one in parts.values()) == len(unit.bounds) - 1
+        found = None
+        if whole:
+            try:
+                found = device.finish(self.weights, unit, [parts[first] for first in sorted(parts)])
+            except DeviceError:
+                with self._lock:
+                    del parts[slab.first]  # whoever computes it again finishes the unit
+                raise
         with self._lock:
-            device.units += 1
-            del self._parts[unit.index]
+            device.nbytes += slab.nbytes
+            if whole:
+                device.units += 1
+                del self._parts[unit.index]
         return found
 
-    def _retire(self, device: Device, slab: Slab, error: DeviceError) -> None:
+    def _retire(self, device: Device, batch: Sequence[Slab], error: DeviceError) -> None:
         first = self.queue.retire(device, str(error))
-        if not self.queue.put(slab, back=True):
+        if not self.queue.give_back(batch):
             self.events.put(DeviceError(f"{device.name}: {error}"))
         elif first:
             rest = ", ".join(self.queue.names())

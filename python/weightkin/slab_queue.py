@@ -33,29 +33,42 @@ class SlabQueue:
         left = [device for device in self._devices if device.retired is None]
         return [device.name for device in left if not device.spare] or [device.name for device in left]
 
-    def put(self, slab: Slab, back: bool = False) -> bool:
-        """Adds a slab to the end, or gives it back to the front. False if no device is left for what waits."""
+    def put(self, slab: Slab) -> bool:
+        """Adds a slab to the end. False if no device is left for it."""
         with self._lock:
-            if back:
-                self._slabs.appendleft(slab)
-            else:
-                self._slabs.append(slab)
-            # After a failure, slabs that waited for the device that is gone may be another's.
-            for waiting in list(self._slabs) if back else [slab]:
-                self._wake_one(waiting)
-            return all(self.takers(waiting.unit) for waiting in self._slabs)
+            self._slabs.append(slab)
+            self._wake_one(slab)
+            return bool(self.takers(slab.unit))
 
-    def take(self, device: Device) -> Slab | None:
-        """Waits for a slab; None when the queue is closed or the device retired."""
+    def give_back(self, batch: Sequence[Slab]) -> bool:
+        """Puts slabs that a device could not compute back to the front. False if no device is left for what waits."""
+        with self._lock:
+            self._slabs.extendleft(reversed(batch))
+            for slab in list(self._slabs):  # others too had waited for the device that is gone
+                self._wake_one(slab)
+            return all(self.takers(slab.unit) for slab in self._slabs)
+
+    def take(self, device: Device) -> list[Slab]:
+        """Waits for a slab, and brings those that may join it; none when the queue is closed or the device retired."""
         with self._lock:
             while not self._closed and device.retired is None:
                 for at, slab in enumerate(self._slabs):
                     if any(taker is device for taker in self.takers(slab.unit)):
-                        del self._slabs[at]
-                        return slab
+                        return self._take_with(device, at)
                 self._waiting[id(device)] += 1
                 self._wake[id(device)].wait()
-            return None
+            return []
+
+    def _take_with(self, device: Device, at: int) -> list[Slab]:
+        """Slab number `at` and those behind it that join it, up to the bytes that the device wants in a call."""
+        batch = [self._slabs[at]]
+        del self._slabs[at]
+        room = device.slab(batch[0].unit) - batch[0].nbytes
+        while at < len(self._slabs) and self._slabs[at].nbytes <= room and device.joins(batch[0], self._slabs[at]):
+            room -= self._slabs[at].nbytes
+            batch.append(self._slabs[at])
+            del self._slabs[at]
+        return batch
 
     def retire(self, device: Device, reason: str) -> bool:
         """Whether it was not retired before."""

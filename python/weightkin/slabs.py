@@ -21,9 +21,13 @@ class Slab:
     last: int
 
     @property
+    def size(self) -> int:
+        """Elements of each member."""
+        return int(self.unit.bounds[self.last] - self.unit.bounds[self.first])
+
+    @property
     def nbytes(self) -> int:
-        elements = int(self.unit.bounds[self.last] - self.unit.bounds[self.first])
-        return elements * self.unit.nbytes // self.unit.parameters
+        return self.size * self.unit.nbytes // self.unit.parameters
 
     @property
     def rows(self) -> tuple[int, int]:

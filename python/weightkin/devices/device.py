@@ -57,9 +57,13 @@ class Device(ABC):
     def slab(self, unit: Unit) -> int:
         """Bytes of all members together that one call should have."""
 
+    def joins(self, slab: Slab, other: Slab) -> bool:  # noqa: ARG002
+        """Whether both may go into one call of `compute`."""
+        return False
+
     @abstractmethod
-    def compute(self, weights: Weights, slab: Slab) -> Part:
-        """gram, difference and census of a slab's blocks."""
+    def compute(self, weights: Weights, batch: Sequence[Slab]) -> list[Part]:
+        """gram, difference and census of the blocks of each slab; several only if they join the first."""
 
     @abstractmethod
     def finish(self, weights: Weights, unit: Unit, parts: Sequence[Part]) -> ops.Sweep:

@@ -33,9 +33,10 @@ class HostDevice(Device):
     def slab(self, unit: Unit) -> int:  # noqa: ARG002
         return slabs.SLAB
 
-    def compute(self, weights: Weights, slab: Slab) -> Part:
-        unit = slab.unit
-        return Part(ops.sweep(weights.operands(unit), unit.bounds[slab.first : slab.last + 1]))
+    def compute(self, weights: Weights, batch: Sequence[Slab]) -> list[Part]:
+        return [
+            Part(ops.sweep(weights.operands(slab.unit), slab.unit.bounds[slab.first : slab.last + 1])) for slab in batch
+        ]
 
     def finish(self, weights: Weights, unit: Unit, parts: Sequence[Part]) -> ops.Sweep:
         found = ops.concatenate([part.sweep for part in parts])

@@ -27,7 +27,7 @@ def gpu_rate(device: TorchDevice, dtype: str, members: int, block: int) -> float
     random = torch.Generator(device.device).manual_seed(0)
     rows = [torch.randn(8 * block, device=device.device, generator=random).to(DTYPES[dtype]) for _ in range(members)]
     nbytes = sum(row.nbytes for row in rows)
-    return min(copying, nbytes / _seconds(lambda: sweep(rows, block), device))
+    return min(copying, nbytes / _seconds(lambda: sweep([rows], block), device))
 
 
 def _seconds(call: Callable[[], object], device: TorchDevice) -> float:

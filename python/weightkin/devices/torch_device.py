@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from queue import LifoQueue
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +40,8 @@ SHARE = 0.5
 """Of the memory that is free when the device is opened."""
 SLOTS, SLOT_BYTES = 4, 32 << 20
 """Of the ring of pinned memory."""
+SMALLEST = 1 << 16
+"""Elements of a slab that others may join: counting magnitudes takes memory by the block, however small that is."""
 ALIGNMENT = 256
 """Bytes, of a tensor in a buffer."""
 KERNELS = 8
@@ -47,6 +50,16 @@ _INTERPRETER = Lock()
 """Triton's interpreter changes its language for all threads while it runs a kernel."""
 _CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 """What elements are gathered as, by their size: not all floats can be."""
+
+
+class _Fit(NamedTuple):
+    """Of a unit's slabs."""
+
+    slab: int
+    """Bytes."""
+    accepted: bool
+    several: bool
+    """Whether calls may have several of them, as many as make up a slab of the usual size."""
 
 
 @dataclass
@@ -88,44 +101,59 @@ class TorchDevice(Device):
         self._lanes: LifoQueue[Lane] = LifoQueue()
         self._opening = Lock()
         self.interpreting: AbstractContextManager[object] = _INTERPRETER if device.type == "cpu" else nullcontext()
-        self._sizes: dict[int, tuple[Unit, int, bool]] = {}
+        self._fits: dict[int, tuple[Unit, _Fit]] = {}
         self._slab = min(SLAB, memory // (LANES * 8))
         self.window = (LANES + 2) * self._slab
 
     def accepts(self, unit: Unit) -> bool:
-        return self._size(unit)[1]
+        return self._fit(unit).accepted
 
     def slab(self, unit: Unit) -> int:
-        return self._size(unit)[0]
+        return self._fit(unit).slab
 
-    def _size(self, unit: Unit) -> tuple[int, bool]:
-        """Bytes of a unit's slabs, and whether they fit."""
-        known = self._sizes.get(unit.index)
+    def _fit(self, unit: Unit) -> _Fit:
+        known = self._fits.get(unit.index)
         if known is None or known[0] is not unit:
-            known = self._sizes[unit.index] = (unit, *self._measure(unit))
-        return known[1:]
+            known = self._fits[unit.index] = unit, self._measure(unit)
+        return known[1]
 
-    def _measure(self, unit: Unit) -> tuple[int, bool]:
+    def _measure(self, unit: Unit) -> _Fit:
         if not unit.is_float or any(view.dtype not in DTYPES for view in unit.views):
-            return self._slab, False
+            return _Fit(self._slab, False, False)
         size, first = self._slab, slabs_of(unit, self._slab)[0]
         nbytes = copied(first)
         if nbytes > FAR * first.nbytes:
             size, first = unit.nbytes, Slab(unit, 0, len(unit.bounds) - 1)
             nbytes = copied(first)
-        elements = int(unit.bounds[first.last])
-        met = elements * len(unit.members) * (4 if unit.meeting_dtype == "F32" else 2)
-        return size, nbytes + 2 * met + KERNELS * elements <= self.memory // LANES
+        met = first.size * len(unit.members) * (4 if unit.meeting_dtype == "F32" else 2)
+        needed, room = nbytes + 2 * met + KERNELS * first.size, self.memory // LANES
+        several = first.size >= SMALLEST and needed * self._slab <= room * first.nbytes
+        return _Fit(size, needed <= room, several)
 
-    def compute(self, weights: Weights, slab: Slab) -> Part:
-        unit = slab.unit
+    def joins(self, slab: Slab, other: Slab) -> bool:
+        """Slabs of one size and one type: launching takes as long for one expert as for many."""
+        one, two = slab.unit, other.unit
+        return (
+            slab.size == other.size
+            and one.bounds[1] == two.bounds[1]
+            and len(one.members) == len(two.members)
+            and one.meeting_dtype == two.meeting_dtype
+            and self._fit(one).several
+            and self._fit(two).several
+        )
+
+    def compute(self, weights: Weights, batch: Sequence[Slab]) -> list[Part]:
         with self.lane() as lane:
-            tensors = self._copy(weights, slab, lane)
-            relabelling = weights.relabelling(unit)
-            samples = [] if relabelling is None else sample(tensors, slab, relabelling)
-            rows = meet(tensors, unit.meeting_dtype, weights.gains(unit), unit.gain_axis)
+            copies = self._copy(weights, batch, lane)
+            samples, rows = [], []
+            for slab, tensors in zip(batch, copies, strict=True):
+                unit = slab.unit
+                relabelling = weights.relabelling(unit)
+                samples.append([] if relabelling is None else sample(tensors, slab, relabelling))
+                rows.append(meet(tensors, unit.meeting_dtype, weights.gains(unit), unit.gain_axis))
             with self.interpreting:
-                return Part(sweep(rows, int(unit.bounds[1])), samples)
+                found = sweep(rows, int(batch[0].unit.bounds[1]))
+            return [Part(one, taken) for one, taken in zip(found, samples, strict=True)]
 
     def finish(self, weights: Weights, unit: Unit, parts: Sequence[Part]) -> ops.Sweep:
         found = ops.concatenate([part.sweep for part in parts])
@@ -156,20 +184,21 @@ class TorchDevice(Device):
                 self._ring.close()  # first: it may still be copying into a lane's buffer
             self._ring, self._lanes = None, LifoQueue()
 
-    def _copy(self, weights: Weights, slab: Slab, lane: Lane) -> list[torch.Tensor]:
-        """Each member's part of a slab, as its dtype and shape say, in the lane's buffer."""
-        unit, pieces = slab.unit, pieces_of(slab)
+    def _copy(self, weights: Weights, batch: Sequence[Slab], lane: Lane) -> list[list[torch.Tensor]]:
+        """Of each slab each member's part, as its dtype and shape say, in the lane's buffer."""
+        shards = [weights.shards[model] for slab in batch for model in slab.unit.members]
+        pieces = [piece for slab in batch for piece in pieces_of(slab)]
         places = np.cumsum([0] + [-(-piece.nbytes // ALIGNMENT) * ALIGNMENT for piece in pieces]).tolist()
-        lane.reserve(places[-1])
+        lane.reserve(places.pop())
         ring, base = self._opened(), lane.buffer.data_ptr()
-        shards = [weights.shards[model] for model in unit.members]
         mappings = [files[piece.shard] for files, piece in zip(shards, pieces, strict=True)]
         tickets = [  # nothing may go wrong from here until all have arrived: the buffer is written to
             ring.submit_ranges(mapping, piece.offsets, piece.length, base + place, lane.handle)
-            for mapping, piece, place in zip(mappings, pieces, places, strict=False)
+            for mapping, piece, place in zip(mappings, pieces, places, strict=True)
         ]
         self._await(shards, tickets, lane)
-        return [_tensor(lane.buffer, place, piece) for piece, place in zip(pieces, places, strict=False)]
+        tensors = iter([_tensor(lane.buffer, place, piece) for piece, place in zip(pieces, places, strict=True)])
+        return [list(islice(tensors, len(slab.unit.members))) for slab in batch]
 
     def load(self, shards: Shards, views: Sequence[View], lane: Lane) -> list[torch.Tensor]:
         """Copies of mapped tensors in memory of their own, strided as they are stored. Within `lane`."""

@@ -36,19 +36,27 @@ def meet(
     return rows
 
 
-def sweep(rows: Sequence[torch.Tensor], block: int) -> ops.Sweep:
-    """gram, difference and census of 2 to 16 rows of one size, in blocks of `block` elements; the histogram is whole."""
-    gram, total = gram_blocks(rows, block)
-    gaps = [difference_blocks(x, y, block) for x, y in combinations(rows, 2)]
-    census = [census_blocks(row, block, ops.QUANTILE) for row in rows]
-    sum_abs, sum_square, max_abs, unequal = (np.stack(arrays, axis=1) for arrays in zip(*gaps, strict=True))
-    nans, infinities, quantile = (np.stack(arrays, axis=1) for arrays in zip(*(one[:3] for one in census), strict=True))
-    none = np.empty((len(gaps), 0))
-    return ops.Sweep(
-        gram, total, sum_abs, sum_square, max_abs, unequal, nans, infinities, quantile,
-        histogram=np.stack([one.histogram for one in census]), tensor_quantile=np.zeros(len(rows)), lagged=none,
-        opposite=none,
-    )  # fmt: skip
+def sweep(tensors: Sequence[Sequence[torch.Tensor]], block: int) -> list[ops.Sweep]:
+    """gram, difference and census of each of `tensors`: 2 to 16 flat rows, in blocks of `block` elements.
+
+    All have one number of rows of one size, and what is found of one does not depend on the others. Histograms are whole.
+    """
+    size, count = tensors[0][0].numel(), len(tensors)
+    rows = tensors[0] if count == 1 else [torch.cat(member) for member in zip(*tensors, strict=True)]
+    gram, total = gram_blocks(rows, block, size)
+    gaps = [difference_blocks(x, y, block, size) for x, y in combinations(rows, 2)]
+    census = [census_blocks(row, block, ops.QUANTILE, size) for row in rows]
+    arrays = [gram, total]
+    arrays += [np.stack(pairs, axis=1) for pairs in zip(*gaps, strict=True)]
+    arrays += [np.stack(members, axis=1) for members in zip(*(one[:3] for one in census), strict=True)]
+    histograms = np.stack([one.histogram for one in census], axis=1)
+    later = np.zeros(len(rows)), np.empty((len(gaps), 0)), np.empty((len(gaps), 0))
+    return [
+        ops.Sweep(*(*blocks, histogram, *later))
+        for blocks, histogram in zip(
+            zip(*(np.split(one, count) for one in arrays), strict=True), histograms, strict=True
+        )
+    ]
 
 
 def sample(tensors: Sequence[torch.Tensor], slab: Slab, relabelling: Relabelling) -> list[torch.Tensor]:
