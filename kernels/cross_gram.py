@@ -8,9 +8,9 @@ the largest addend, and, as what is cut is spread evenly, half of that on averag
 groups only, a panel of 64 elements (32): of numbers of one sign, whose accumulator grows to their sum S, that loses
 (1/4 + 2/4 + 3/4 + 1) * 3.3e-7 = 8e-7 of S; of mixed signs far less. Only numbers made for it could lose twice as much.
 
-Up to 1024 elements panels are added in float32, which rounds to nearest: errors of both signs, 1e-7 together. Such a piece
-of the depth is a program's work; all pieces are added in float64 in a fixed order. float32 rows, and rows that leave
-float32's range when squared, are multiplied in float64.
+Over 2048 elements panels are added in float32, which rounds to nearest: errors of both signs, 1.2e-7 in the root mean
+square. Such a piece of the depth is a program's work; all pieces are added in float64 in a fixed order. float32 rows, and
+rows that leave float32's range when squared, are multiplied in float64.
 """
 
 # Kernels are written in Triton's language, not in typed Python.
@@ -18,6 +18,7 @@ float32's range when squared, are multiplied in float64.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ import triton.language as tl
 
 from .chunks import DTYPES, add_chunks, multiprocessors, values
 
-_PIECE = 1024
+_PIECE = 2048
 """Elements of the depth that a program adds up. A number for all devices, so that all add alike."""
 _PANEL = {8: 32}  # by compute capability, of tensor cores; later ones: 64
 _MOST_PARTS = 1 << 28  # sums of pieces that are kept until they are added
@@ -117,7 +118,7 @@ def cross_gram_kernel(
     tiles: int32 [count, 2], their rows and columns; -1 where the sums of the other's rows are asked for. Programs that run at
     a time work on the same piece of the depth, which one of them reads from memory and the rest from the cache.
     products: [pieces, rows, columns], float64 if WIDE, else float32; sides: float64 [pieces, 2, rows + columns], sums and
-    squared norms, those of left first.
+    squared norms, those of left first; of right none if it is left.
     """
     for task in range(tl.program_id(0), count * pieces, tl.num_programs(0)):
         piece = (task // count).to(tl.int64)
@@ -162,8 +163,15 @@ def options(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> dict[str,
 
 def _tiles(rows: int, columns: int, *, symmetric: bool) -> npt.NDArray[np.int32]:
     """[count, 2] of a grid of tiles, after those that add up rows."""
-    sides = [(i, -1) for i in range(rows)] + [(-1, j) for j in range(columns)]
+    sides = [(i, -1) for i in range(rows)] + [(-1, j) for j in range(0 if symmetric else columns)]
     return np.array(sides + [(i, j) for i in range(rows) for j in range(i if symmetric else 0, columns)], np.int32)
+
+
+def _programs(tasks: int, tiles: int, most: int) -> int:
+    """At most one for each task, and so many that each comes by all tiles in turn, which are not equally much work."""
+    if tasks <= most:
+        return tasks
+    return next(programs for programs in range(most, 0, -1) if math.gcd(programs, tiles) == 1)
 
 
 def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGram:
@@ -178,7 +186,7 @@ def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGr
         pieces = min(most, every - first)
         products = left.new_empty(1, pieces, rows * columns, dtype=torch.float64 if wide else torch.float32)
         sides = left.new_empty(1, pieces, 2 * (rows + columns), dtype=torch.float64)
-        programs = min(len(tiles) * pieces, multiprocessors(left.device) * 8 // chosen["num_warps"])
+        programs = _programs(len(tiles) * pieces, len(tiles), multiprocessors(left.device) * 8 // chosen["num_warps"])
         with torch.cuda.device_of(left):
             cross_gram_kernel[(programs,)](
                 left, *left.stride(), right, *right.stride(), rows, columns, depth, tiles, len(tiles), first, pieces,
@@ -190,7 +198,7 @@ def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGr
     total, square = side.view(2, -1)
     product = product.view(rows, columns)
     if left is right:
-        product = product.triu() + product.triu(1).T
+        return CrossGram(product.triu() + product.triu(1).T, total[:rows], total[:rows], square[:rows], square[:rows])
     return CrossGram(product, total[:rows], total[rows:], square[:rows], square[rows:])
 
 
