@@ -58,6 +58,8 @@ def test_team(kind: str, rows: int, columns: int) -> None:
     check_optimal(scores, alone)
     for team in (2, 5):
         np.testing.assert_array_equal(_core.assign_team(scores, team), alone)
+    tall = _core.assign_team(scores, 3, transposed=True)
+    check_optimal(scores.transpose(0, 2, 1), tall)
 
 
 def test_larger_than_the_team() -> None:

@@ -16,39 +16,14 @@ constexpr int kMostThreads = 1024;
 constexpr std::int64_t kTransposed = std::int64_t{1} << 30;  // bytes
 constexpr int kSquare = 32;                                  // of what a block transposes
 
-struct Problems {
-    std::int64_t problems;
-    int persons, objects;
-    bool persons_are_rows;
-    std::int64_t* out;
-    int *status, *next;  // [problems]; the next one that no block has taken
-    char* room;          // for each block, where shared memory is too small; else null
-    std::size_t room_bytes;
-};
-
+// `room`: for each block, where shared memory is too small; else null.
 template <class Score>
-__global__ void __launch_bounds__(kMostThreads) assign_kernel(const Score* scores, Problems all) {
-    extern __shared__ __align__(16) char shared[];
-    __shared__ BlockTeam::Staged staged;
-    __shared__ int taken;
-    BlockTeam team(staged);
-    char* room = all.room ? all.room + blockIdx.x * all.room_bytes : shared;
-    for (;;) {
-        if (team.rank() == 0) taken = atomicAdd(all.next, 1);
-        team.barrier();
-        const std::int64_t problem = taken;
-        if (problem >= all.problems) return;
-        const Score* one = scores + problem * all.persons * all.objects;
-        TeamAssign<Score, BlockTeam> search(team, one, all.persons, all.objects, room);
-        const AssignStatus status = search.solve();  // its first barrier: all have read `taken`
-        if (team.rank() == 0) all.status[problem] = status;
-        if (status != kAssigned) continue;
-        if (all.persons_are_rows) {
-            search.write_owners(all.out + problem * all.objects);
-        } else {
-            search.write_objects(all.out + problem * all.persons);
-        }
-    }
+__global__ void __launch_bounds__(kMostThreads)
+    assign_kernel(const Score* scores, AssignProblems all, char* room, std::size_t room_bytes) {
+    extern __shared__ __align__(16) char dynamic[];
+    __shared__ BlockTeam::Shared shared;
+    BlockTeam team(shared);
+    solve_problems(team, scores, all, room ? room + blockIdx.x * room_bytes : dynamic);
 }
 
 // out[problem, column, row] = scores[problem, row, column]
@@ -149,16 +124,10 @@ void assign_all(const DeviceAssign& request) {
             scores = transposed.as<Score>();
         }
         check(cudaMemsetAsync(next, 0, sizeof(int), stream), "cudaMemsetAsync");
-        const Problems all{count,
-                           persons,
-                           objects,
-                           persons_are_rows,
-                           request.out + first * request.columns,
-                           next + 1 + first,
-                           next,
-                           room.as<char>(),
-                           launch.room};
-        assign_kernel<<<launch.blocks, launch.threads, launch.shared, stream>>>(scores, all);
+        const AssignProblems all{
+            count, persons, objects, persons_are_rows, request.out + first * request.columns, next + 1 + first, next};
+        assign_kernel<<<launch.blocks, launch.threads, launch.shared, stream>>>(scores, all, room.as<char>(),
+                                                                                launch.room);
         check(cudaGetLastError(), "assignment");
     }
     std::vector<int> status(static_cast<std::size_t>(request.problems));

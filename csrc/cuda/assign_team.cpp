@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <barrier>
@@ -22,6 +23,7 @@ struct Meeting {  // of the members of a team
     using Staged = std::vector<std::array<std::byte, 32>>;
     std::barrier<> barrier;
     Staged staged[2];  // in turn: who is quick may stage the next value while others still read this one
+    int taken = 0;
 };
 
 class ThreadTeam {
@@ -36,6 +38,11 @@ public:
         int now = target.load();
         while (value < now && !target.compare_exchange_weak(now, value)) {
         }
+    }
+    int take(int* next) {
+        if (rank_ == 0) meeting_.taken = (*next)++;
+        barrier();
+        return meeting_.taken;
     }
     template <class Value>
     Value reduce(Value value) {
@@ -59,29 +66,27 @@ private:
 template <class Score>
 using Scores = py::array_t<Score, py::array::c_style>;
 
-// scores: [problems, persons, objects]
+// scores: [problems, rows, columns], or if transposed, [problems, columns, rows]
 template <class Score>
-py::array_t<std::int64_t> assign_team(const Scores<Score>& scores, int size) {
+py::array_t<std::int64_t> assign_team(const Scores<Score>& scores, int size, bool transposed) {
     if (scores.ndim() != 3 || scores.shape(1) > scores.shape(2) || scores.shape(1) == 0 || size < 1) {
         throw std::invalid_argument("scores must be [problems, persons, objects], persons no more than objects");
     }
-    const py::ssize_t problems = scores.shape(0), persons = scores.shape(1), objects = scores.shape(2);
-    py::array_t<std::int64_t> out({problems, objects});
-    const Score* from = scores.data();
-    std::int64_t* to = out.mutable_data();
+    py::array_t<std::int64_t> out({scores.shape(0), scores.shape(transposed ? 1 : 2)});
+    std::vector<int> status(static_cast<std::size_t>(scores.shape(0)));
+    int next = 0;
+    const AssignProblems all{scores.shape(0),
+                             static_cast<int>(scores.shape(1)),
+                             static_cast<int>(scores.shape(2)),
+                             !transposed,
+                             out.mutable_data(),
+                             status.data(),
+                             &next};
     Meeting meeting(size);
-    const int rows = static_cast<int>(persons), columns = static_cast<int>(objects);
-    std::vector<double> room(TeamRoom::bytes(rows, columns) / sizeof(double));
-    AssignStatus worst = kAssigned;
-    const auto work = [&](int rank) {
+    std::vector<double> room(TeamRoom::bytes(all.persons, all.objects) / sizeof(double));
+    const auto work = [&, from = scores.data()](int rank) {
         ThreadTeam team(meeting, rank, size);
-        for (py::ssize_t problem = 0; problem < problems; ++problem) {
-            const Score* one = from + problem * persons * objects;
-            TeamAssign<Score, ThreadTeam> search(team, one, rows, columns, reinterpret_cast<char*>(room.data()));
-            const AssignStatus status = search.solve();
-            if (rank == 0 && status != kAssigned) worst = status;
-            search.write_owners(to + problem * objects);
-        }
+        solve_problems(team, from, all, reinterpret_cast<char*>(room.data()));
     };
     {
         const py::gil_scoped_release release;
@@ -89,7 +94,9 @@ py::array_t<std::int64_t> assign_team(const Scores<Score>& scores, int size) {
         for (int rank = 1; rank < size; ++rank) others.emplace_back(work, rank);
         work(0);
     }
-    if (worst != kAssigned) throw std::invalid_argument("scores must be finite, and at most 1e300 in magnitude");
+    if (std::any_of(status.begin(), status.end(), [](int one) { return one != kAssigned; })) {
+        throw std::invalid_argument("scores must be finite, and at most 1e300 in magnitude");
+    }
     return out;
 }
 
@@ -98,6 +105,8 @@ py::array_t<std::int64_t> assign_team(const Scores<Score>& scores, int size) {
 
 void bind_assign_team(py::module_& module) {
     const char* doc = "What the GPU runs per problem, by a team of that many CPU threads; slow, for tests.";
-    module.def("assign_team", &weightkin::assign_team<float>, py::arg("scores"), py::arg("team"), doc);
-    module.def("assign_team", &weightkin::assign_team<double>, py::arg("scores"), py::arg("team"), doc);
+    module.def("assign_team", &weightkin::assign_team<float>, py::arg("scores"), py::arg("team"),
+               py::arg("transposed") = false, doc);
+    module.def("assign_team", &weightkin::assign_team<double>, py::arg("scores"), py::arg("team"),
+               py::arg("transposed") = false, doc);
 }

@@ -8,8 +8,9 @@
 
 namespace weightkin {
 
-// Team: rank(), size(), barrier(), reduce(value) to the same value for all, lower(int*, int) for an atomic minimum. All
-// members take every branch that holds a barrier or a reduction alike: they branch on what is the same for all.
+// Team: rank(), size(), barrier(), reduce(value) to the same value for all, lower(int*, int) for an atomic minimum,
+// take(int*) for what a counter that teams share held before the team counted it up. All members take every branch that
+// holds a barrier or a reduction alike: they branch on what is the same for all.
 template <class Score, class Team>
 class TeamAssign {
 public:
@@ -205,5 +206,32 @@ private:
     int persons_, objects_;
     TeamRoom room_;
 };
+
+struct AssignProblems {
+    std::int64_t problems;
+    int persons, objects;
+    bool persons_are_rows;
+    std::int64_t* out;   // [problems, columns]: the row that each column gets, -1 for none
+    int *status, *next;  // [problems]; the first problem that no team has taken
+};
+
+// What each team does until no problem is left.
+template <class Score, class Team>
+WEIGHTKIN_TEAM void solve_problems(Team& team, const Score* scores, const AssignProblems& all, char* room) {
+    for (;;) {
+        const std::int64_t problem = team.take(all.next);
+        if (problem >= all.problems) return;
+        const Score* one = scores + problem * all.persons * all.objects;
+        TeamAssign<Score, Team> search(team, one, all.persons, all.objects, room);
+        const AssignStatus status = search.solve();
+        if (team.rank() == 0) all.status[problem] = status;
+        if (status != kAssigned) continue;
+        if (all.persons_are_rows) {
+            search.write_owners(all.out + problem * all.objects);
+        } else {
+            search.write_objects(all.out + problem * all.persons);
+        }
+    }
+}
 
 }  // namespace weightkin

@@ -116,8 +116,13 @@ def lagged(
     lags: npt.NDArray[np.uint32],
 ) -> npt.NDArray[np.float64]: ...
 def assign(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], threads: int) -> npt.NDArray[np.int64]: ...
-def assign_team(scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], team: int) -> npt.NDArray[np.int64]:
-    """What a GPU runs for each problem of [problems, persons, objects], by a team of CPU threads; slow, for tests."""
+def assign_team(
+    scores: npt.NDArray[np.float32] | npt.NDArray[np.float64], team: int, transposed: bool = False
+) -> npt.NDArray[np.int64]:
+    """What a GPU runs for problems [problems, rows, columns], rows <= columns, by a team of CPU threads; slow, for tests.
+
+    Where rows are more than columns it takes them `transposed`.
+    """
 
 def cross_gram(
     left: Sequence[Operand], right: Sequence[Operand], symmetric: bool, threads: int
