@@ -63,7 +63,7 @@ def slabs(settings: Settings) -> Iterator[Work]:
     rate = copy(rows[0].device, settings.nbytes)
 
     def ours() -> list[ops.Sweep]:
-        return [sweep(list(part), block) for part in parts]
+        return [found for part in parts for found in sweep([part], block)]
 
     def error() -> float:
         found = ours()
