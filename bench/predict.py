@@ -114,7 +114,7 @@ def _layers(nbytes: int) -> list[Decoder]:
     """Those of `experts`, of which `nbytes` are MLPs: as many experts and a shared one in each."""
     layers = [layer(name, nbytes, DECODERS[name].hidden) for name in ("glm-4.5-air", "solar-open-100b")]
     one = sum(3 * 2 * decoder.hidden * decoder.expert_width for decoder in layers)
-    return [replace(decoder, experts=nbytes // one - 1) for decoder in layers]
+    return [replace(decoder, experts=max(1, nbytes // one - 1)) for decoder in layers]
 
 
 COMMANDS: Mapping[str, Callable[[Sequence[Model]], list[Workload]]] = {
