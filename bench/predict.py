@@ -170,7 +170,7 @@ def main(path: Path, rate: float | None, devices: str, models: tuple[str, str]) 
     for name, phases in works.items():
         for count in counts:
             click.echo("\n".join(_lines(name, phases, rates, count, found)))
-    click.echo("predicted and measured:")
+    click.echo(f"predicted and measured:{'' if found else ' nothing of that size'}")
     for case, command, nbytes, predicted, measured in found:
         short = command.startswith("compare") and nbytes < SLICE
         small = f"; less than the {SLICE / 1e9:.0f} GB that a check should have" if short else ""

@@ -81,8 +81,7 @@ def compare(models: Sequence[Model], draws: int = DRAWS) -> list[Workload]:
 def experts(models: Sequence[Model], related: bool) -> list[Workload]:
     """`experts --layers same`: the answers of all MLPs, and if `related`, the neurons of every matched pair."""
     a, b = (Side(model) for model in models)
-    nbytes = probed = scored = 0
-    neuron_bytes = products = 0
+    nbytes = probed = scored = products = 0
     assignments: list[tuple[int, int]] = []
     searches: list[tuple[int, int]] = []
     for component, layer in sorted(a.layers.keys() & b.layers.keys()):
@@ -101,7 +100,6 @@ def experts(models: Sequence[Model], related: bool) -> list[Workload]:
             repeats = 2 + min(BASELINE_PAIRS, len(pairs)) * BASELINE_LAGS / len(pairs)
             products += int(sum(2 * repeats * left * right * one.width for left, right in sizes))
             searches += [(int(repeats * len(pairs)), max(max(sizes)))]
-            neuron_bytes += sum(left.nbytes + right.nbytes for left, right in pairs)
     found = [
         Workload(
             "answers of experts", nbytes=nbytes, probed=probed, products=scored, assignments=tuple(assignments),
@@ -109,7 +107,6 @@ def experts(models: Sequence[Model], related: bool) -> list[Workload]:
         )
     ]  # fmt: skip
     if related:
-        found.append(
-            Workload("neurons", neuron_bytes, products=products, assignments=tuple(searches), tensors=len(searches))
-        )
+        # Read already: a layer stays in memory, or on the device, until it is done.
+        found.append(Workload("neurons", products=products, assignments=tuple(searches), tensors=len(searches)))
     return found
