@@ -25,7 +25,7 @@ from .slabs import Slab, slabs_of
 from .units import Unit
 
 READERS = 4
-"""Threads that wait for storage: more of them keep a fast disk's queue full, and they need no core."""
+"""Threads of each device that wait for storage: several keep a fast disk's queue full, and they need no core."""
 WINDOW = 512 << 20
 """Bytes read ahead or being computed, unless the caller says otherwise or devices need more to be kept busy."""
 
@@ -43,8 +43,8 @@ class _Lanes:
         self.weights = weights
         self.queue = SlabQueue(devices)
         self.events: SimpleQueue[_Done | DeviceWarning | BaseException] = SimpleQueue()
-        self._parts: dict[int, dict[int, Part]] = defaultdict(dict)
-        """Of units that are not done: first block -> what a slab found."""
+        self._parts: dict[int, dict[int, tuple[Device, Part]]] = defaultdict(dict)
+        """Of units that are not done: first block -> what a device found in the slab."""
         self._lock = Lock()
 
     def read(self, slab: Slab) -> None:
@@ -76,12 +76,12 @@ class _Lanes:
         self.weights.release(unit.members, slab.views())
         with self._lock:
             parts = self._parts[unit.index]
-            parts[slab.first] = part
-            whole = sum(len(one.sweep.sum) for one in parts.values()) == len(unit.bounds) - 1
+            parts[slab.first] = device, part
+            whole = sum(len(one.sweep.sum) for _, one in parts.values()) == len(unit.bounds) - 1
         found = None
         if whole:
             try:
-                found = device.finish(self.weights, unit, [parts[first] for first in sorted(parts)])
+                found = device.finish(self.weights, unit, [_without_lost(*parts[first]) for first in sorted(parts)])
             except DeviceError:
                 with self._lock:
                     del parts[slab.first]  # whoever computes it again finishes the unit
@@ -102,6 +102,11 @@ class _Lanes:
             self.events.put(
                 DeviceWarning(f"{device.name} failed and is not used any more: {error}; going on with {rest}")
             )
+
+
+def _without_lost(device: Device, part: Part) -> Part:
+    """What a device that failed still holds cannot be read."""
+    return part if device.retired is None else Part(part.sweep)
 
 
 def run(
@@ -129,7 +134,8 @@ def run(
             wanted = [device.slab(unit) for device in lanes.queue.takers(unit)]
             yield from slabs_of(unit, min(largest, max(wanted, default=largest)))
 
-    readers, workers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(max(1, busy))
+    readers = ThreadPoolExecutor(READERS * max(1, sum(not device.spare for device in used)))
+    workers = ThreadPoolExecutor(max(1, busy))
     waiting = cut()
     in_flight = count = 0
     upcoming = next(waiting, None)
