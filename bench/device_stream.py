@@ -13,7 +13,8 @@ import torch
 import weightkin
 from weightkin import _core
 from weightkin.checkpoint import open_checkpoint
-from weightkin.devices.torch_device import LANES, SLOT_BYTES, SLOTS
+from weightkin.devices.torch_device import SLOT_BYTES, SLOTS
+from weightkin.devices.torch_lanes import LANES
 
 from . import cases_compare, cases_experts, cold
 from .device_null import SLAB
