@@ -55,6 +55,7 @@ fi
 has() { "$python" -c 'import importlib.util as u, sys; sys.exit(any(u.find_spec(n) is None for n in sys.argv[1:]))' "$@"; }
 
 cuda=ON
+if ! command -v nvcc >/dev/null && [ -x /usr/local/cuda/bin/nvcc ]; then export CUDACXX=/usr/local/cuda/bin/nvcc; fi
 if [ "$device" = interpreter ]; then
   cuda=OFF # seconds count, and there is nothing to run it on
   export TRITON_INTERPRET=1
@@ -122,7 +123,7 @@ measure() {  # NAME SECONDS GLOB...: one process for each group, so that one tha
 }
 agree=("$python" -m weightkin.bench.device_agreement --device "${device/interpreter/cpu}")
 if [ "$built" -eq 1 ]; then
-  measure "one pass" 80 'gram/*' 'difference/*' 'census/*' 'lagged/*' 'sweep/*'
+  measure "one pass" 100 'gram/*' 'difference/*' 'census/*' 'lagged/*' 'sweep/*'
   measure "products" 60 'cross_gram/*' 'probe/*'
   measure "assignment" 60 'assign/*'
   measure "streams" 90 'ring/*' 'compare/[tw]*'

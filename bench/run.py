@@ -157,10 +157,10 @@ def main(
     for case in cases:
         with messages.status(f"{case.name}: {case.summary}"):
             rows.append(attempt(case, settings))
+        store(path, report(rows, settings, sys.argv, found), keep)  # each time: it may be stopped before the end
         if device != "cpu":
             forget()
     console.print(table(rows))
-    store(path, report(rows, settings, sys.argv, found), keep)
     messages.print(f"stored in {path}")
     if not all(row.passed for row in rows):
         sys.exit(1)
