@@ -52,13 +52,14 @@ def matrix(folder: Path) -> Results:
 
 def claimed(folder: Path) -> Results:
     states = model(0, 4, mean=1.0), perturbed(model(0, 4, mean=1.0))
-    return weightkin.claims([write_checkpoint(folder / name, state) for name, state in zip("ab", states, strict=True)])
+    paths = [write_checkpoint(folder / name, state) for name, state in zip("ab", states, strict=True)]
+    return weightkin.claims(paths, output=folder / "claims")
 
 
 def layers(folder: Path) -> Results:
     source = stacks.layers(4, 0)
     a, b = stacks.write(folder / "a", source), stacks.write(folder / "b", stacks.derived(source, [0, 1, 2, 1, 2, 3]))
-    return weightkin.layers([a, b])
+    return weightkin.layers([a, b], output=folder / "layers")
 
 
 def experts(folder: Path) -> Results:

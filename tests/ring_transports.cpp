@@ -20,7 +20,7 @@
 using namespace weightkin;
 using Bytes = std::vector<char>;
 
-constexpr std::size_t kSlots = 3, kSlotBytes = 5000;
+constexpr std::size_t kFew = 3, kSmall = 5000;
 int wrong = 0;
 
 void expect(bool holds, const std::string& what) {
@@ -42,8 +42,8 @@ public:
         device_.join();
     }
 
-    std::size_t slots() const override { return kSlots; }
-    std::size_t slot_bytes() const override { return kSlotBytes; }
+    std::size_t slots() const override { return kFew; }
+    std::size_t slot_bytes() const override { return kSmall; }
     char* slot(std::size_t number) override { return slots_[number]; }
     Event mark(Stream) override { return nullptr; }
     Event finish() override {
@@ -56,7 +56,7 @@ public:
         const std::lock_guard lock(mutex_);
         begun_of_[slot] = ++begun_;
         queue_.push_back([=, this] { std::memcpy(to, slots_[slot], bytes); });
-        expect(queue_.size() <= kSlots, "no more copies are under way than there are slots");
+        expect(queue_.size() <= kFew, "no more copies are under way than there are slots");
         changed_.notify_all();
     }
     void await_slot(std::size_t number) override {
@@ -90,11 +90,11 @@ private:
         }
     }
 
-    char slots_[kSlots][kSlotBytes] = {};
+    char slots_[kFew][kSmall] = {};
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<std::function<void()>> queue_;
-    std::size_t begun_ = 0, ended_ = 0, begun_of_[kSlots] = {};
+    std::size_t begun_ = 0, ended_ = 0, begun_of_[kFew] = {};
     bool ending_ = false;
     const Call failing_;
     std::atomic<int> after_;
@@ -125,7 +125,7 @@ void copies_whole(const std::shared_ptr<Mapping>& mapping) {
         std::vector<std::size_t> offsets;
         std::vector<Ring::Ticket> tickets;
         for (int request = 0; request < 60; ++request) {
-            out.emplace_back(random() % (3 * kSlotBytes));
+            out.emplace_back(random() % (3 * kSmall));
             offsets.push_back(random() % (mapping->size() - out.back().size()));
             tickets.push_back(ring.submit(mapping, {offsets.back()}, {out.back().size()}, out.back().data(), 0));
         }
@@ -143,7 +143,7 @@ void copies_whole(const std::shared_ptr<Mapping>& mapping) {
 // One request fails; those before and after it arrive, and its error is kept.
 void fails_once(const std::shared_ptr<Mapping>& mapping, LateTransport::Call call) {
     Ring ring(std::make_shared<LateTransport>(call, 7), 3);
-    std::vector<Bytes> out(10, Bytes(3 * kSlotBytes));
+    std::vector<Bytes> out(10, Bytes(3 * kSmall));
     std::vector<Ring::Ticket> tickets;
     for (Bytes& one : out) tickets.push_back(ring.submit(mapping, {11}, {one.size()}, one.data(), 0));
     int failed = 0;

@@ -124,7 +124,7 @@ def test_one_model(upscaled: Path) -> None:
     found = layers([upscaled])
     entry = found.summary["layers"]["components"]["text"]
     assert entry["assignment"] == [-1, -1, 4, 5, 2, 3, -1, -1]
-    assert found.table_names == ["layers", "maps", "baselines"]
+    assert found.table_names == ["layers", "maps", "layer_roles", "baselines"]
     rows = rows_of(found["layers"], "group", "layer_a", "layer_b")
     assert all(a != b for _, a, b in rows)
     baselines = rows_of(found["baselines"], "group", "distance", "with_first")

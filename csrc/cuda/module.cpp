@@ -90,7 +90,8 @@ PYBIND11_MODULE(_cuda, module) {
     module.def("device_count", &device_count);
     module.def("properties", &properties, py::arg("device"));
     module.def("versions", &versions);
-    module.def("Ring", &make_ring, py::arg("device"), py::arg("slots"), py::arg("slot_bytes"), py::arg("threads"));
+    module.def("Ring", &make_ring, py::arg("device"), py::arg("slots") = kSlots, py::arg("slot_bytes") = kSlotBytes,
+               py::arg("threads") = kReaders);
     module.def("assign", &py_assign, py::arg("scores"), py::arg("problems"), py::arg("rows"), py::arg("columns"),
                py::arg("is_double"), py::arg("out"), py::arg("stream") = 0, py::call_guard<py::gil_scoped_release>());
 }

@@ -110,8 +110,9 @@ void bind_ring(py::module_& module) {
         module, "Ring",
         "Threads copy ranges of mapped files into slots; each filled slot is copied on, to ordinary memory or by a "
         "transport to a device. Requests are copied in order; one that fails keeps its error for whoever waits.")
-        .def(py::init(&make_host_ring), py::arg("slots"), py::arg("slot_bytes"), py::arg("threads"))
-        .def(py::init(&make_ring), py::arg("transport").none(false), py::arg("threads"))
+        .def(py::init(&make_host_ring), py::arg("slots") = kSlots, py::arg("slot_bytes") = kSlotBytes,
+             py::arg("threads") = kReaders)
+        .def(py::init(&make_ring), py::arg("transport").none(false), py::arg("threads") = kReaders)
         .def("submit", &submit, py::arg("mapping").none(false), py::arg("offset"), py::arg("nbytes"),
              py::arg("pointer"), py::arg("stream") = 0)
         .def("submit_ranges", &submit_ranges, py::arg("mapping").none(false), py::arg("offsets"), py::arg("lengths"),

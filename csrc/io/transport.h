@@ -10,6 +10,10 @@
 
 namespace weightkin {
 
+// Unless the caller says otherwise: one slot is copied from while the others are filled, each large enough to hide what
+// a copy costs besides its bytes, by as many threads as it takes to read faster than a link takes.
+constexpr std::size_t kSlots = 3, kSlotBytes = std::size_t{32} << 20, kReaders = 8;
+
 // A ring calls `copy` and `finish` from one thread, and `await_slot` never for a slot that is being copied from; `mark`
 // and `wait` come from any thread. What fails throws.
 class Transport {

@@ -23,7 +23,7 @@ def properties(device: int) -> Properties: ...
 def versions() -> tuple[str, str]:
     """Of the CUDA runtime built in, and the newest that the driver supports ("" without one), as in "13.0"."""
 
-def Ring(device: int, slots: int, slot_bytes: int, threads: int) -> HostRing:
+def Ring(device: int, slots: int = 3, slot_bytes: int = 1 << 25, threads: int = 8) -> HostRing:
     """A ring whose slots are pinned memory, and which copies them to addresses of a device on a stream of its own."""
 
 def assign(scores: int, problems: int, rows: int, columns: int, is_double: bool, out: int, stream: int = 0) -> None:

@@ -18,7 +18,7 @@ from .correspondence.layer_scores import Scores, draws_of, unit_scores
 from .correspondence.layer_similarity import nothing, unit_sums
 from .correspondence.layer_units import MATRIX_GROUPS, LayerUnit, depth, layer_units
 from .correspondence.layers import ALL, UNORDERED, out_of_order, pool_groups, without_itself
-from .correspondence.maps import Array, LayerMap, layer_map
+from .correspondence.maps import Array, LayerMap, layer_map, pool
 from .correspondence.workers import Workers
 from .devices import Device, describe_devices, kinds, opened_devices
 from .devices.choosing import AUTO
@@ -52,7 +52,8 @@ def layers(
     layer of B comes from.
 
     `experts`: routed experts too, each with that of its number, which is most of the bytes of a mixture. Other options are
-    those of `weightkin.matrix`. The tables are `layers` and `maps`, of one model also `baselines`; the summary has "layers".
+    those of `weightkin.matrix`. The tables are `layers`, `layer_roles` and `maps`, of one model also `baselines`; the summary
+    has "layers".
 
     Raises `CheckpointError`, `PlanError`, `DeviceError` or `ResultsError`, each one line.
     """
@@ -187,4 +188,22 @@ class _Run:
                 write["maps"](maps_table(*place, each.map))
             if self.one:
                 write["baselines"](pa.Table.from_pylist(list(baselines(*place, each.sums)), BASELINES))
+        self._collect_roles(journal, write)
         return {"models": describe_models(self.models), "layers": summarise(found, self.models)}
+
+    def _collect_roles(self, journal: Journal, write: Write) -> None:
+        """The table of single roles, in place; a role may have tensors of several shapes."""
+        roles: dict[tuple[str, str, str], list[LayerUnit]] = defaultdict(list)
+        for unit in self.units:
+            roles[unit.component, unit.group, unit.role].append(unit)
+        for (component, group, role), units in roles.items():
+            found, scores = Group(nothing(self.depths(component))), list[Scores]()
+            for unit in units:
+                score, aligned, sums = unpack(journal[unit.index])
+                found.add(unit, sums, aligned)
+                if score is not None:
+                    scores.append(score)
+            pooled = pool(scores) if scores else None
+            if pooled is not None:
+                found.map = layer_map(without_itself(pooled) if self.one else pooled)
+            write["layer_roles"](layers_table(component, group, found.sums, found.aligned, found.map, self.one, role))

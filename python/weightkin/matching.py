@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from .comparison import Progress, open_models, thread_count
-from .correspondence.alignment import Alignment, Mlp, MlpMatch, to_json
+from .correspondence.alignment import Alignment, Mlp, MlpMatch, Source, to_json
 from .correspondence.compute import Compute
 from .correspondence.descriptors import Side
 from .correspondence.experts import match_layer, unsearchable
@@ -201,5 +201,6 @@ def write_alignment(results: Results, path: Path) -> None:
             mlp = Mlp(row["component"], row["layer_b"], row["kind_b"], row["expert_b"])
             parent = Mlp(row["component"], row["layer_a"], row["kind_a"], row["expert_a"])
             mlps[mlp] = MlpMatch(parent, permutations.get(mlp))
+    of_a, of_b = (Source(model["name"], model["fingerprint"]) for model in results.summary["models"])
     with atomic(path) as partial:
-        partial.write_text(json.dumps(to_json(Alignment(layers, mlps))) + "\n")
+        partial.write_text(json.dumps(to_json(Alignment(layers, mlps, found_in=(of_a, of_b)))) + "\n")

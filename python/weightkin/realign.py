@@ -65,6 +65,7 @@ def align(
     notes: list[str] = []
     if alignment is not None:
         chosen = read_alignment(Path(alignment))
+        notes += chosen.other_files(model_a, model_b)
     else:
         with opened_devices(device, thread_count(threads)) as devices:
             workers = Workers.of(devices)

@@ -97,7 +97,7 @@ def describe_given(alignment: Alignment, a: Model, b: Model) -> Record:
             if (layer_a := alignment.layer_of(component, layer)) is not None
         ],
         "tested": [],
-        "notes": [],
+        "notes": alignment.other_files(a, b),
     }
 
 

@@ -18,7 +18,8 @@ WORDS = {
 
 
 def statements(results: Results) -> list[dict[str, Any]]:
-    """Every statement of the summary with the word that it comes to, its pair, and the bars of its coverage."""
+    """Every statement of the summary with the word that it comes to, its pair, and the bars of its coverage; pairs with
+    evidence first."""
     found = []
     pairs = pairs_of(results)
     for pair in pairs:
@@ -30,6 +31,7 @@ def statements(results: Results) -> list[dict[str, Any]]:
             "pair": pair.label, "relation": relation, "word": ", ".join([word, *how]), "text": verdict["statement"],
             "coverage": bars(pair.entry), "pairing": pairing(pair.entry),
         })  # fmt: skip
+    found.sort(key=lambda one: one["relation"] in ("no_evidence", "not_tested"))
     names = [model["name"] for model in results.summary["models"]]
     for key in ("layers", "experts"):
         text = results.summary.get(key, {}).get("statement")
