@@ -22,8 +22,8 @@ DTYPES = {
     torch.float16: (torch.int16, tl.float16),
     torch.float32: (torch.int32, tl.float32),
 }
-_GROUP = tl.constexpr(256)  # chunks that are added up at a time
-_COLUMNS = tl.constexpr(16)
+_GROUP = 256  # chunks that are added up at a time
+_TILE = 4096
 
 
 def codes(rows: Sequence[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], tl.dtype]:
@@ -143,30 +143,30 @@ def multiprocessors(device: torch.device) -> int:
 
 
 @triton.jit(do_not_specialize=["count", "groups"])
-def add_group_kernel(parts, out, count, groups, width):
+def add_group_kernel(parts, out, count, groups, width, GROUP: tl.constexpr, COLUMNS: tl.constexpr):
     """parts: [B, count, width] -> out: float64 [B, groups, width], groups = ceil(count / GROUP)."""
-    columns = tl.cdiv(width, _COLUMNS)
+    columns = tl.cdiv(width, COLUMNS)
     at = (tl.program_id(0) // columns).to(tl.int64)  # of [B, groups]
-    row = at % groups * _GROUP + tl.arange(0, _GROUP)
-    column = tl.program_id(0) % columns * _COLUMNS + tl.arange(0, _COLUMNS)
+    row = at % groups * GROUP + tl.arange(0, GROUP)
+    column = tl.program_id(0) % columns * COLUMNS + tl.arange(0, COLUMNS)
     inside = (row < count)[:, None] & (column < width)[None, :]
     # [GROUP, COLUMNS]
     part = tl.load(parts + (at // groups * count + row)[:, None] * width + column[None, :], inside, other=0.0)
     tl.store(out + at * width + column, tl.sum(part.to(tl.float64), 0), column < width)
 
 
-def add_chunks(parts: torch.Tensor) -> torch.Tensor:
-    """[B, chunks, width] -> float64 [B, width]: groups of neighbours, then groups of their sums.
+def add_chunks(parts: torch.Tensor, group: int = _GROUP) -> torch.Tensor:
+    """[B, chunks, width] -> float64 [B, width]: `group` neighbours (a power of 2), then as many of their sums.
 
     The number of chunks fixes the order; chunks of zeros at the end change no bit.
     """
     blocks, count, width = parts.shape
     while count > 1 and parts.numel():
-        groups = triton.cdiv(count, _GROUP.value)
+        groups, columns = triton.cdiv(count, group), _TILE // group
         out = parts.new_empty(blocks, groups, width, dtype=torch.float64)
         with torch.cuda.device_of(parts):
-            add_group_kernel[(blocks * groups * triton.cdiv(width, _COLUMNS.value),)](
-                parts, out, count, groups, width, num_warps=4, enable_fp_fusion=True
+            add_group_kernel[(blocks * groups * triton.cdiv(width, columns),)](
+                parts, out, count, groups, width, group, columns, num_warps=4, enable_fp_fusion=True
             )
         parts, count = out, groups
     return parts.sum(1, dtype=torch.float64)  # of one chunk, or of none

@@ -19,10 +19,9 @@ rows that leave float32's range when squared, are multiplied in float64.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import triton
 import triton.language as tl
@@ -60,19 +59,14 @@ def _multiply(
     row += tl.arange(0, ROWS)
     column += tl.arange(0, COLUMNS)
     depth = tl.arange(0, PANEL)
-    # Rows beyond the last are the last once more, and are not stored.
-    x_at = left + tl.minimum(row, rows - 1).to(tl.int64)[:, None] * left_row + (first + depth)[None, :] * left_step
-    y_at = (
-        right
-        + tl.minimum(column, columns - 1).to(tl.int64)[None, :] * right_row
-        + (first + depth)[:, None] * right_step
-    )
+    x_at = left + row.to(tl.int64)[:, None] * left_row + (first + depth)[None, :] * left_step
+    y_at = right + column.to(tl.int64)[None, :] * right_row + (first + depth)[:, None] * right_step
     total = tl.zeros((ROWS, COLUMNS), tl.float64 if WIDE else tl.float32)
     for start in range(0, size, PANEL):
         inside = depth < size - start
         # [ROWS, PANEL], [PANEL, COLUMNS]
-        x = tl.load(x_at, inside[None, :], other=0.0)
-        y = tl.load(y_at, inside[:, None], other=0.0)
+        x = tl.load(x_at, (row < rows)[:, None] & inside[None, :], other=0.0)
+        y = tl.load(y_at, (column < columns)[None, :] & inside[:, None], other=0.0)
         x_at += PANEL * left_step
         y_at += PANEL * right_step
         if WIDE:
@@ -94,12 +88,13 @@ def _add_rows(
     """Sums and squared norms of some rows over `size` elements from `first` on."""
     row += tl.arange(0, ROWS)
     depth = tl.arange(0, PANEL)
-    at = side + tl.minimum(row, rows - 1).to(tl.int64)[:, None] * side_row + (first + depth)[None, :] * side_step
+    at = side + row.to(tl.int64)[:, None] * side_row + (first + depth)[None, :] * side_step
     total = tl.zeros((ROWS,), tl.float64)
     square = tl.zeros((ROWS,), tl.float64)
     for start in range(0, size, PANEL):
         # [ROWS, PANEL]
-        value = values(tl.load(at, (depth < size - start)[None, :], other=0.0), ELEMENT, WIDE)
+        inside = (row < rows)[:, None] & (depth < size - start)[None, :]
+        value = values(tl.load(at, inside, other=0.0), ELEMENT, WIDE)
         at += PANEL * side_step
         total += tl.sum(value, 1).to(tl.float64)
         square += tl.sum(value * value, 1).to(tl.float64)
@@ -107,7 +102,7 @@ def _add_rows(
     tl.store(squares + row, square, row < rows)
 
 
-@triton.jit(do_not_specialize=["rows", "columns", "count", "pieces", "from_piece"])
+@triton.jit(do_not_specialize=["count", "pieces", "from_piece"])
 def cross_gram_kernel(
     left, left_row, left_step, right, right_row, right_step, rows, columns, depth, tiles, count, from_piece, pieces,
     products, sides, ELEMENT: tl.constexpr, WIDE: tl.constexpr, UPCAST: tl.constexpr,
@@ -149,9 +144,8 @@ def options(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> dict[str,
     """How the kernel is compiled: tiles, and what keeps them fed, without spilled registers."""
     if wide:
         return {"ROWS": 64, "COLUMNS": 64, "PANEL": 32, "num_warps": 8, "num_stages": 2}
-    steps = [left.shape[1]] + [number for side in (left, right) for number in (side.stride(0), side.data_ptr())]
-    if left.stride(1) != 1 or right.stride(1) != 1 or any(step % 16 for step in steps):
-        return {"ROWS": 64, "COLUMNS": 64, "PANEL": 32, "num_warps": 4, "num_stages": 2}  # loads of single elements
+    if not (_in_vectors(left) and _in_vectors(right)):
+        return {"ROWS": 64, "COLUMNS": 64, "PANEL": 32, "num_warps": 4, "num_stages": 2}
     interpreted = triton.knobs.runtime.interpret
     capability = 9 if interpreted else triton.runtime.driver.active.get_current_target().arch // 10
     rows, columns = (64 if len(side) <= 64 else 128 for side in (left, right))
@@ -161,10 +155,18 @@ def options(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> dict[str,
     }  # fmt: skip
 
 
-def _tiles(rows: int, columns: int, *, symmetric: bool) -> npt.NDArray[np.int32]:
-    """[count, 2] of a grid of tiles, after those that add up rows."""
+def _in_vectors(side: torch.Tensor) -> bool:
+    """Whether 16 bytes can be loaded at a time, along rows or along columns."""
+    near, far = (0, 1) if side.stride(0) == 1 else (1, 0)
+    return side.stride(near) == 1 and all(n % 16 == 0 for n in (side.stride(far), side.shape[near], side.data_ptr()))
+
+
+@cache
+def _tiles(rows: int, columns: int, symmetric: bool, device: torch.device) -> torch.Tensor:
+    """int32 [count, 2] of a grid of tiles, after those that add up rows."""
     sides = [(i, -1) for i in range(rows)] + [(-1, j) for j in range(0 if symmetric else columns)]
-    return np.array(sides + [(i, j) for i in range(rows) for j in range(i if symmetric else 0, columns)], np.int32)
+    tiles = sides + [(i, j) for i in range(rows) for j in range(i if symmetric else 0, columns)]
+    return torch.tensor(tiles, dtype=torch.int32, device=device)
 
 
 def _programs(tasks: int, tiles: int, most: int) -> int:
@@ -175,15 +177,12 @@ def _programs(tasks: int, tiles: int, most: int) -> int:
 
 
 def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGram:
-    (rows, depth), columns = left.shape, len(right)
+    (rows, depth), columns, symmetric = left.shape, len(right), left is right
     chosen = options(left, right, wide=wide)
     down, across = triton.cdiv(rows, chosen["ROWS"]), triton.cdiv(columns, chosen["COLUMNS"])
-    tiles = torch.from_numpy(_tiles(down, across, symmetric=left is right)).to(left.device)
-    product = left.new_zeros(rows * columns, dtype=torch.float64)
-    side = left.new_zeros(2 * (rows + columns), dtype=torch.float64)
-    every, most = triton.cdiv(depth, _PIECE), max(1, _MOST_PARTS // max(1, rows * columns))
-    for first in range(0, every, most):
-        pieces = min(most, every - first)
+    tiles = _tiles(down, across, symmetric, left.device)
+
+    def add(first: int, pieces: int) -> tuple[torch.Tensor, torch.Tensor]:
         products = left.new_empty(1, pieces, rows * columns, dtype=torch.float64 if wide else torch.float32)
         sides = left.new_empty(1, pieces, 2 * (rows + columns), dtype=torch.float64)
         programs = _programs(len(tiles) * pieces, len(tiles), multiprocessors(left.device) * 8 // chosen["num_warps"])
@@ -193,19 +192,27 @@ def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGr
                 products, sides, ELEMENT=DTYPES[left.dtype][1], WIDE=wide, UPCAST=triton.knobs.runtime.interpret,
                 PIECE=_PIECE, enable_fp_fusion=True, **chosen,
             )  # fmt: skip
-        product += add_chunks(products)[0]
-        side += add_chunks(sides)[0]
+        group = min(256, triton.next_power_of_2(pieces))
+        return add_chunks(products, group)[0], add_chunks(sides, group)[0]
+
+    every, most = max(1, triton.cdiv(depth, _PIECE)), max(1, _MOST_PARTS // max(1, rows * columns))
+    product, side = add(0, min(most, every))
+    for first in range(most, every, most):
+        more = add(first, min(most, every - first))
+        product, side = product + more[0], side + more[1]
     total, square = side.view(2, -1)
     product = product.view(rows, columns)
-    if left is right:
+    if symmetric:
         return CrossGram(product.triu() + product.triu(1).T, total[:rows], total[:rows], square[:rows], square[:rows])
     return CrossGram(product, total[:rows], total[rows:], square[:rows], square[rows:])
 
 
-def _out_of_range(rows: torch.Tensor, square: torch.Tensor) -> bool:
-    """Whether products of these rows leave float32's range: infinite, or so small that they lost bits. NaN is not asked."""
-    small = rows[square < rows.shape[1] * 1e-36]  # zeros, most of the time
-    return bool(square.isinf().any() or (small != 0).any())
+def _out_of_range(left: torch.Tensor, right: torch.Tensor, found: CrossGram) -> bool:
+    """Whether products leave float32's range: infinite, or so small that they lost bits. NaN is not asked."""
+    doubtful = [square.isinf() | (square < left.shape[1] * 1e-36) for square in (found.square_left, found.square_right)]
+    if not torch.cat(doubtful).any():  # the one time that the host waits, most of the time
+        return False
+    return any(bool((side[rows] != 0).any()) for side, rows in zip((left, right), doubtful, strict=True))  # not zeros
 
 
 def cross_gram(left: torch.Tensor, right: torch.Tensor) -> CrossGram:
@@ -223,6 +230,6 @@ def cross_gram(left: torch.Tensor, right: torch.Tensor) -> CrossGram:
     if left.dtype == torch.float32:
         return _products(left, right, wide=True)
     found = _products(left, right, wide=False)
-    if _out_of_range(left, found.square_left) or _out_of_range(right, found.square_right):
+    if _out_of_range(left, right, found):
         return _products(left, right, wide=True)
     return found

@@ -67,6 +67,9 @@ def test_layouts(dtype: str) -> None:
     check(x[:, ::2], x[:, 23:])
     check(x[:46].T, x[:, :46].T.contiguous()[:5, :46])
     check(x[:1].expand(70, 46), x)
+    aligned = matrix(2, dtype, 48, 80)
+    check(aligned.T, aligned.T.contiguous())
+    check(aligned.T[:64], aligned.T)
 
 
 def test_far_addresses() -> None:

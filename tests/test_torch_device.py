@@ -15,7 +15,7 @@ import pytest
 from comparisons import BF16, Array, model, pair, perturbed
 from folders import write_checkpoint
 from torch_devices import TorchDevice, check, interpreted, poisoned, same, swept, torch, torch_device
-from weightkin import CheckpointError, compare, units
+from weightkin import CheckpointError, compare, estimate, units
 from weightkin.comparison import open_models
 from weightkin.devices import HostDevice, Part, Weights, choosing, pieces
 from weightkin.errors import DeviceWarning
@@ -263,3 +263,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for one, other in zip(found.summary["roles"], wanted.summary["roles"], strict=True):
         assert one["pearson"] == pytest.approx(other["pearson"], abs=1e-6)
         assert one["z"] == pytest.approx(other["z"], rel=1e-4)
+
+
+def test_plan_measures_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a comparison is estimated from this device, which the plan names."""
+    folders = pair(tmp_path, layers=1)
+    monkeypatch.setattr(estimate, "BLOCK", 500)
+    monkeypatch.setattr("weightkin.devices.rates.COPIED", 1 << 16)
+    monkeypatch.setattr(choosing, "choose_devices", lambda *_: [torch_device("cuda:0"), HostDevice(1, spare=True)])
+    found = estimate.estimate(folders)
+    assert found.devices == ["cuda:0"] and found.seconds["memory"] == found.nbytes / found.compute_rate > 0

@@ -34,6 +34,7 @@ LAUNCHERS = {
     "census": lambda rows: difference.census_blocks(*rows, 4096),
     "lagged": lambda rows: lagged.lagged_pairs([row.view(2, -1) for row in rows], np.arange(20)),
     "cross_gram": lambda rows: cross_gram.cross_gram(torch.stack(rows), torch.stack(rows)),
+    "columns": lambda rows: cross_gram.cross_gram(torch.stack(rows, 1).T, torch.stack(rows, 1).T),
     "probe": launch_probe,
 }
 

@@ -52,4 +52,5 @@ def command(summary: Mapping[str, Any]) -> str:
 
 
 def _device(device: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in device.items())
+    shown = {**device, "bytes": size(device["bytes"])} if "bytes" in device else device
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
