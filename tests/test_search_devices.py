@@ -20,6 +20,7 @@ from weightkin.correspondence.descriptors import Side
 from weightkin.correspondence.experts import match_layer
 from weightkin.correspondence.layer_choice import choose_layers
 from weightkin.correspondence.layer_match import LayerMatch
+from weightkin.correspondence.neurons import NeuronPair
 from weightkin.correspondence.orbit import Orbit
 from weightkin.correspondence.workers import Workers
 from weightkin.devices import HostDevice, choosing
@@ -28,6 +29,7 @@ from weightkin.schema import Model, resolve
 
 with pytest.MonkeyPatch.context() as environment:
     interpret(environment)
+    from weightkin.correspondence import torch_neurons
     from weightkin.correspondence.torch_compute import TorchCompute
 
 
@@ -75,7 +77,29 @@ def test_torch_finds_what_the_host_finds(memory: int, models: tuple[Model, Model
     check_near(found, wanted)
 
 
-@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, np.float32, np.float64])
+@pytest.mark.parametrize("together", [1 << 28, 2 * 4 * 64 * 10])
+def test_neurons_of_several_pairs_at_a_time(
+    together: int, models: tuple[Model, Model], device: TorchDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one group, of which the last two pairs differ in shape, or two by two."""
+    monkeypatch.setattr(torch_neurons, "TOGETHER", together)
+    one, other = (Side(model) for model in models)
+    (dense,), experts = (one.layers["text", layer].mlps for layer in (0, 1))
+    (other_dense,), other_experts = (other.layers["text", layer].mlps for layer in (0, 1))
+    pairs = [NeuronPair(a, b, ()) for a, b in zip(experts, other_experts, strict=True)]
+    pairs += [NeuronPair(dense, other_experts[0], ()), NeuronPair(experts[0], other_dense, ())]
+    weights, orbit = (one.weights, other.weights), Orbit.of(64)
+    wanted, found = (
+        compute.match_neurons(weights, pairs, orbit) for compute in (host(), TorchCompute(device, 1, 1 << 20))
+    )
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert np.array_equal(ours.permutation, theirs.permutation) and ours.agreement == theirs.agreement
+        assert ours.scores == pytest.approx(theirs.scores, rel=1e-3, abs=1e-3)
+        assert ours.pearson == pytest.approx(theirs.pearson, abs=1e-5)
+        assert ours.neuron_pearson == pytest.approx(theirs.neuron_pearson, abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, np.float64])
 def test_other_dtypes(dtype: Any, device: TorchDevice, tmp_path: Path) -> None:
     a = moe(0, experts=2, neurons=6, layers=2)
     folders = [write(tmp_path / name, state, dtype=dtype) for name, state in (("a", a), ("b", noisy(a, 0.2)))]

@@ -88,10 +88,8 @@ class TorchCompute:
     ) -> list[NeuronMatch]:
         with self.device.lane() as lane, self.device.interpreting:
 
-            def load(pair: NeuronPair) -> tuple[torch_probe.Parts, torch_probe.Parts]:
-                (one,) = self._weights.mlps(weights[0], [pair.a], lane)
-                (other,) = self._weights.mlps(weights[1], [pair.b], lane)
-                return one, other
+            def load(side: int, mlps: Sequence[MlpViews]) -> list[torch_probe.Parts]:
+                return self._weights.mlps(weights[side], mlps, lane)
 
             return torch_neurons.match_pairs(pairs, orbit, load, self._assign_each, self._memory // 2)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..checkpoint.mapping import Shards
-from ..devices.torch_device import Lane, TorchDevice
+from ..devices.torch_lanes import Lane, TorchLanes
 from ..devices.torch_sweep import DTYPES
 from ..view import View
 from .alignment import Mlp
@@ -21,7 +21,7 @@ from .torch_probe import Parts
 class TorchWeights:
     """The MLPs of a few layers, as long as they fit in `memory` bytes; what does not is copied whenever it is asked for."""
 
-    def __init__(self, device: TorchDevice, memory: int) -> None:
+    def __init__(self, device: TorchLanes, memory: int) -> None:
         self._device, self._memory, self._free = device, memory, memory
         self._held: dict[tuple[int, Mlp], Parts] = {}
 
@@ -38,7 +38,7 @@ class TorchWeights:
     def mlps(self, weights: Weights, wanted: Sequence[MlpViews], lane: Lane, keep: bool = False) -> list[Parts]:
         """All tensors of each; what is not there yet is asked for at once, so that the link has no rest."""
         found = {mlp.mlp: self._held[id(weights), mlp.mlp] for mlp in wanted if (id(weights), mlp.mlp) in self._held}
-        absent = [mlp for mlp in wanted if mlp.mlp not in found]
+        absent = list({mlp.mlp: mlp for mlp in wanted if mlp.mlp not in found}.values())
         tensors = iter(self._copies(weights.shards, [view for mlp in absent for view in mlp.views.values()], lane))
         for mlp in absent:
             found[mlp.mlp] = {part: next(tensors) for part in mlp.views}
