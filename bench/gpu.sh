@@ -146,7 +146,7 @@ elif ! "$sanitizer" "$python" -c 'import torch; torch.ones(1, device="cuda").ite
   skipped+=("compute-sanitizer: $(tail -n 1 "$work/sanitizer")")
 else
   check memcheck tests/test_kernels_gram.py tests/test_kernels_difference.py -k block_ends
-  check memcheck tests/test_ring.py tests/test_assign_team.py -k test_device
+  check memcheck tests/test_ring_ends.py tests/test_assign_team.py -k test_device
   check racecheck tests/test_assign_team.py -k test_device
 fi
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -140,7 +141,10 @@ def test_devices_agree() -> None:
 
 
 def test_the_script_is_well_formed() -> None:
+    """And the files of tests that it names are there."""
     script = Path(__file__).parents[1] / "bench/gpu.sh"
+    named = re.findall(r"tests/(test_\w+\.py)", script.read_text())
+    assert named and all(Path(__file__).with_name(name).exists() for name in named)
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
     assert subprocess.run([script, "--help"], capture_output=True, text=True, check=True).stdout.startswith("Builds")
     refused = subprocess.run([script, "--nonsense"], capture_output=True, text=True, check=False)
