@@ -5,24 +5,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import triton
 import triton.language as tl
 
+from weightkin.correspondence.activation import CLAMPED, Activation
+
+__all__ = ["KINDS", "Activation", "activate"]
+
 KINDS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh", "quick_gelu": "quick_gelu", "relu": "relu", "clamped_swiglu": "clamped_swiglu",
+    "gelu_fast": "gelu_tanh", "quick_gelu": "quick_gelu", "relu": "relu", CLAMPED: "clamped_swiglu",
 }  # fmt: skip
-"""The names of correspondence.activation.GATES, and clamped_swiglu, by what they are here."""
-
-
-class Activation(NamedTuple):
-    """An activation by a name of `KINDS`; `alpha` and `limit` are those of clamped_swiglu (gpt-oss)."""
-
-    name: str
-    alpha: float = 1.702
-    limit: float = 7.0
+"""What an `Activation` of each name is here."""
 
 
 @triton.jit

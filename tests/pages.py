@@ -68,6 +68,15 @@ def experts(folder: Path) -> Results:
     return weightkin.experts(a, b, output=folder / "experts")
 
 
+def course(folder: Path) -> Results:
+    """Checkpoints of one training, the fourth of which is of another."""
+    states = [model(0)]
+    for number in range(6):
+        states.append(perturbed(states[-1], number))
+    states[3] = model(1)
+    return weightkin.series([write_checkpoint(folder / f"step{at}", state) for at, state in enumerate(states)])
+
+
 def _normal(shape: tuple[int, ...], seed: int) -> Array:
     return np.random.default_rng(seed).standard_normal(shape).astype(BF16)
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from triton_cases import TORCH_DTYPES, activation, far_apart, matrix, poisoned, probe, torch
-from weightkin.correspondence.activation import GATES, clamped_swiglu
+from weightkin.correspondence.activation import CLAMPED, GATES, Activation
 
 pytestmark = pytest.mark.usefixtures(poisoned.__name__)
 
@@ -24,9 +24,9 @@ def check(
     gate: Experts, up: Experts, down: Experts, x: torch.Tensor, name: str = "silu", biases: Biases | None = None
 ) -> None:
     """Within a millionth of an expert's largest answer."""
-    found = probe.probe(gate, up, down, x, activation.Activation(name), biases or (None, None, None))
+    act = Activation(name, alpha=1.5, limit=5.0)
+    found = probe.probe(gate, up, down, x, act, biases or (None, None, None))
     assert found.dtype == torch.float32
-    act = clamped_swiglu(1.702, 7.0) if name == "clamped_swiglu" else lambda g, u: GATES[name](g) * u
     for expert, got in enumerate(wide(found)):
         b = [wide(bias[expert]) for bias in biases] if biases else [0.0] * 3
         hidden = act(wide(x) @ wide(gate[expert]).T + b[0], wide(x) @ wide(up[expert]).T + b[1])
@@ -55,7 +55,7 @@ def test_activations(name: str) -> None:
 
 
 def test_every_activation_of_families() -> None:
-    assert set(activation.KINDS) == {*GATES, "clamped_swiglu"}
+    assert set(activation.KINDS) == {*GATES, CLAMPED}
 
 
 def test_layouts() -> None:
@@ -70,15 +70,15 @@ def test_not_finite() -> None:
     gate, up, down = experts("BF16", 3, 8, 8)
     gate[0][2, 1], up[1][3, 3] = torch.nan, torch.inf
     x = matrix(4, "F32", 4, 8)
-    found = wide(probe.probe(gate, up, down, x, activation.Activation("silu")))
+    found = wide(probe.probe(gate, up, down, x, Activation("silu")))
     assert np.isnan(found[0]).all() and not np.isfinite(found[1]).any() and np.isfinite(found[2]).all()
 
 
 def test_refused() -> None:
     gate, up, down = experts("BF16", 2, 8, 4)
-    x, silu = matrix(4, "F32", 3, 4), activation.Activation("silu")
+    x, silu = matrix(4, "F32", 3, 4), Activation("silu")
     with pytest.raises(ValueError, match="unknown activation 'mish'"):
-        probe.probe(gate, up, down, x, activation.Activation("mish"))
+        probe.probe(gate, up, down, x, Activation("mish"))
     for part, bad in (
         ("up", [up[0], up[1][:7]]),
         ("up", [up[0], up[1].T.contiguous().T]),

@@ -9,12 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 import weightkin
 from commands import weightkin as command
-from pages import FORMULA, HOSTILE, LARGE, claimed, columns, compared, data, experts, layers, matrix, section, unpack
+from comparisons import model as small_model
+from folders import write_checkpoint
+from pages import (
+    FORMULA,
+    HOSTILE,
+    LARGE,
+    claimed,
+    columns,
+    compared,
+    course,
+    data,
+    experts,
+    layers,
+    matrix,
+    section,
+    unpack,
+)
 from weightkin import Results, WeightkinError
 from weightkin.report import page as pages
 from weightkin.report import report
@@ -195,6 +212,30 @@ def test_too_many_tensors(results: Results, tmp_path: Path, monkeypatch: pytest.
     assert table["note"].startswith("The 5 tensors that differ most")
 
 
+def test_sixteen_models(tmp_path: Path) -> None:
+    """Tables of 200 layers' worth of rows per pair: the page says what it leaves out, and stays small."""
+    paths = [write_checkpoint(tmp_path / f"model-{seed}", small_model(seed // 2)) for seed in range(16)]
+    found = weightkin.matrix(paths, null=19)
+    stored = found["tensors"].filter(pc.is_valid(found["tensors"]["layer"]))
+    pieces = []
+    for copy in range(100):
+        piece = stored
+        for name in ("layer", "layer_b"):
+            moved = pc.add(stored[name], 2 * copy).cast(pa.int64())
+            piece = piece.set_column(piece.schema.get_field_index(name), name, moved)
+        pieces.append(piece)
+    tables = {name: found[name] for name in found.table_names} | {"tensors": pa.concat_tables(pieces)}
+    assert len(tables["tensors"]) == 120 * 8 * 100
+    page = report([Results(found.summary, tables)], tmp_path / "page.html")
+    assert page.stat().st_size < 15e6
+    roles = section(page, "roles")
+    assert len(roles["variants"]) == pages.MOST_MAPS and len(roles["variants"][0]["layers"]) == 200
+    assert roles["note"] == "Of 120 pairs, the 16 that are most alike; tensors.parquet has all."
+    related = [f"model-{one} and model-{one + 1}" for one in range(0, 16, 2)]
+    assert {*related} <= {variant["label"] for variant in roles["variants"]}
+    assert section(page, "table", "Tensors")["note"].startswith("The 21,960 tensors that differ most of 96,000")
+
+
 def test_too_many_blocks(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "MOST_BLOCKS", 2)
     blocks = section(report([results], tmp_path / "page.html"), "blocks")
@@ -251,3 +292,23 @@ def test_missing_extra(results: Results, tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(WeightkinError, match="plotly") as caught:
         report([results], tmp_path / "page.html")
     assert caught.value.hint == "pip install 'weightkin[report]'"
+
+
+def test_the_course_of_a_training(tmp_path: Path) -> None:
+    results = course(tmp_path)
+    page = report([results], tmp_path / "report.html")
+    curves = section(page, "series")
+    assert curves["marks"] == [{"checkpoint": 4, "text": "not of this training"}] and curves["numbers"] == list(
+        range(1, 8)
+    )
+    for curve, group in zip(curves["groups"], results.summary["series"]["groups"], strict=True):
+        wanted = [np.nan if value is None else value for value in group["pearson_last"]]
+        np.testing.assert_array_equal(unpack(curve["pearson_last"]), np.float32(wanted))
+    steps = columns(section(page, "table", "Checkpoints and groups"))
+    assert len(steps["norm"]) == len(results["steps"])
+    roles = columns(section(page, "table", "Tests of checkpoint 1"))
+    assert roles["role"] == [role["role"] for role in results.summary["series"]["start"]["roles"]]
+    assert len(columns(section(page, "table", "Tensors of checkpoint 1"))["edge"]) == len(results["start"])
+    text = _Elements(page.read_text("utf-8")).text
+    assert results.summary["series"]["statement"] in text and "weights replaced" in text
+    assert repeat(results.summary).startswith("weightkin series ")

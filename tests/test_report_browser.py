@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from pages import FORMULA, HOSTILE, LARGE, claimed, compared, experts, layers, matrix
+from pages import FORMULA, HOSTILE, LARGE, claimed, compared, course, experts, layers, matrix
 from weightkin import Results
 from weightkin.report import report
 
@@ -121,7 +121,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 @pytest.fixture(scope="module")
 def page(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of every command."""
-    makers = (matrix, claimed, layers, experts)
+    makers = (matrix, claimed, layers, experts, course)
     others = [make(tmp_path_factory.mktemp(make.__name__)) for make in makers]
     return report([results, *others], tmp_path_factory.mktemp("pages") / "report.html")
 
@@ -171,7 +171,19 @@ def test_everything_is_drawn(browser: Browser, page: Path, width: int, scheme: s
             assert chart.find_elements(By.CSS_SELECTOR, ".main-svg") and chart.size["height"] > 150
             assert chart.find_elements(By.CSS_SELECTOR, ".hm image, .point, .points path, .js-line"), kind
         assert kind != "table" or section.find_elements(By.CSS_SELECTOR, "tbody tr")
-    assert kinds == {"groups", "table", "nulls", "roles", "norms", "gains", "blocks", "matrix", "layers", "experts"}
+    assert kinds == {
+        "groups",
+        "table",
+        "nulls",
+        "roles",
+        "norms",
+        "gains",
+        "blocks",
+        "matrix",
+        "layers",
+        "experts",
+        "series",
+    }
     assert browser.js("return document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
     ground = browser.js("return getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
@@ -338,3 +350,19 @@ def test_19000_tensors(browser: Browser, results: Results, tmp_path: Path) -> No
     tensors.find_element(By.CSS_SELECTOR, "input").send_keys("layers.7.mlp.experts.399.")
     browser.until(lambda: len(tensors.find_elements(By.CSS_SELECTOR, "tbody tr")) == 1)
     assert browser.errors() == []
+
+
+def test_curves_of_a_training(opened: Browser) -> None:
+    section = opened.section("series")
+    assert "checkpoint 4: not of this training" in section.text
+    titles = {"Pearson to the last checkpoint": (1.0, -1), "length of the step, by the norm before": (None, 0)}
+    for title, (value, at) in titles.items():
+        opened.choose(section, "Above", title)
+        for trace in opened.traces(section):
+            assert len(trace["y"]) == 7 and trace["y"][at] == (value if value is None else pytest.approx(value))
+    axis = "return arguments[0].querySelector('.chart').data[0].x"
+    opened.choose(section, "Along", "checkpoints")
+    assert opened.js(axis, section) == [1, 2, 3, 4, 5, 6, 7]
+    opened.choose(section, "Along", "training steps")
+    assert opened.js(axis, section) == [0, 1, 2, 3, 4, 5, 6]
+    assert opened.errors() == []

@@ -1,7 +1,7 @@
 """weightkin: does one large language model come from another?
 
-`compare`, `matrix`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when it is first
-used.
+`compare`, `matrix`, `series`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when
+it is first used.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from .published import claims
     from .realign import align
     from .results import Results, load
+    from .trajectory import series
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AlignmentError", "CheckpointError", "DeviceError", "PlanError", "Results", "ResultsError", "WeightkinError", "align",
-    "claims", "compare", "experts", "inspect", "layers", "load", "matrix",
+    "claims", "compare", "experts", "inspect", "layers", "load", "matrix", "series",
 ]  # fmt: skip
 
 _HOMES = {
     "align": "realign", "compare": "comparison", "matrix": "comparison", "claims": "published",
     "inspect": "inspection", "experts": "matching", "layers": "layer_maps", "Results": "results", "load": "results",
+    "series": "trajectory",
 }  # fmt: skip
 
 

@@ -31,6 +31,9 @@ class Compute(Protocol):
     All but `forget` raise `DeviceError` when the device, not the input, is at fault.
     """
 
+    slab: int
+    """Bytes of rows that `cross_gram` should have at a time."""
+
     @property
     def device(self) -> Device: ...
 
@@ -55,9 +58,6 @@ class Compute(Protocol):
     ) -> list[NeuronMatch]:
         """As `neurons.match_neurons`, of each pair."""
         ...
-
-    slab: int
-    """Bytes of rows that `cross_gram` should have at a time."""
 
     def cross_gram(self, left: Rows, right: Rows) -> reference.CrossGram:
         """As `ops.cross_gram`, of one row for each view."""

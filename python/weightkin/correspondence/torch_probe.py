@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ..kernels.activation import Activation as DeviceActivation
 from ..kernels.probe import probe
 from .activation import Activation
 from .mlps import PARTS
@@ -39,8 +38,7 @@ def answers(mlps: Sequence[Parts], x: torch.Tensor, activation: Activation) -> t
         torch.stack([finite(one[f"{part}.bias"]) for one in mlps]) if f"{part}.bias" in mlps[0] else None
         for part in PARTS
     ]
-    known = DeviceActivation(activation.name, activation.alpha, activation.limit)
-    return finite(probe(gate, up, down, x, known, (biases[0], biases[1], biases[2])))
+    return finite(probe(gate, up, down, x, activation, (biases[0], biases[1], biases[2])))
 
 
 def balanced(answered: torch.Tensor, orbit: Orbit) -> torch.Tensor:

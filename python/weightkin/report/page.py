@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ResultsError, WeightkinError
 from ..results import Results, load
 from ..results.folder import strict_json
-from . import experts, gains, groups, heatmaps, layer_maps, matrix, nulls, tensors
+from . import experts, gains, groups, heatmaps, layer_maps, matrix, nulls, series, tensors
 from .claims import claims
 from .coverage import statements
 from .pairs import most_alike, pairs_of
@@ -26,7 +26,7 @@ MOST_GAINS = 400_000
 """Values of norm gains on one page, of all models together: 1.1 MB."""
 MOST_MAPS = 16
 """Pairs of models whose layers are drawn role by role, and whose norm gains are."""
-SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "gains", "models", "start")
+SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "gains", "models", "series", "start")
 """In order; one after the other they are one script."""
 
 
@@ -91,17 +91,24 @@ def _part(results: Results, sharing: int) -> dict[str, Any]:
         *matrix.sections(results),
         *layer_maps.sections(results),
         *experts.sections(results),
+        *series.sections(results, MOST_TENSORS // sharing),
         *tensors.sections(results, MOST_TENSORS // sharing, MOST_BLOCKS // sharing),
     ]
     return {
-        "command": results.summary["command"], "models": [model["name"] for model in results.summary["models"]],
+        "command": results.summary["command"], "models": _names(results),
         "statements": statements(results), "claims": claims(results), "provenance": provenance(results), "sections": sections,
     }  # fmt: skip
 
 
 def _title(loaded: Sequence[Results]) -> str:
-    names = dict.fromkeys(model["name"] for results in loaded for model in results.summary["models"])
+    names = dict.fromkeys(name for results in loaded for name in _names(results))
     return f"weightkin: {', '.join(names)}"
+
+
+def _names(results: Results) -> list[str]:
+    """Of the models; of a series, which may be long, its ends."""
+    names = [model["name"] for model in results.summary["models"]]
+    return [f"{names[0]} to {names[-1]}"] if "series" in results.summary else names
 
 
 def _json(value: Any) -> str:

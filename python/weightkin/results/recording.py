@@ -100,11 +100,6 @@ def record(
         journal.close()
 
 
-def describe_devices(threads: int) -> list[dict[str, Any]]:
-    """The `devices` of summary.json."""
-    return [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}]
-
-
 def describe_throughput(nbytes: int, seconds: float) -> dict[str, float]:
     """The `throughput` of summary.json: what this run read, without what an earlier one had done."""
     rate = nbytes / seconds / 1e9 if seconds else 0.0
