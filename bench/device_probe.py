@@ -41,7 +41,8 @@ def layer(settings: Settings) -> Iterator[Work]:
     rate = copy(device, settings.nbytes)
 
     def ours() -> torch.Tensor:
-        return probe(gates, ups, downs, x.float(), ACTIVATION)
+        answers: torch.Tensor = probe(gates, ups, downs, x.float(), ACTIVATION)
+        return answers
 
     def error() -> float:
         """Largest error of an answer, relative to the largest answer."""
