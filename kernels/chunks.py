@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ DTYPES = {
     torch.float16: (torch.int16, tl.float16),
     torch.float32: (torch.int32, tl.float32),
 }
+_LAUNCHING = Lock()
 _GROUP = 256  # chunks that are added up at a time
 _TILE = 4096
 
@@ -137,6 +140,16 @@ def load(row, stride, at, end, ELEMENT: tl.constexpr, RAGGED: tl.constexpr):
     return code, widen(code, ELEMENT)
 
 
+@contextmanager
+def launching(tensor: torch.Tensor) -> Iterator[None]:
+    """To be entered around a kernel's launch: makes the tensor's device the current one, and other threads wait.
+
+    Triton's first launch of a kernel is not safe between threads: one finds what another is still loading.
+    """
+    with _LAUNCHING, torch.cuda.device_of(tensor):
+        yield
+
+
 def multiprocessors(device: torch.device) -> int:
     """Of a GPU; a few where the interpreter stands in for one, so that programs take several pieces of work there too."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
@@ -164,7 +177,7 @@ def add_chunks(parts: torch.Tensor, group: int = _GROUP) -> torch.Tensor:
     while count > 1 and parts.numel():
         groups, columns = triton.cdiv(count, group), _TILE // group
         out = parts.new_empty(blocks, groups, width, dtype=torch.float64)
-        with torch.cuda.device_of(parts):
+        with launching(parts):
             add_group_kernel[(blocks * groups * triton.cdiv(width, columns),)](
                 parts, out, count, groups, width, group, columns, num_warps=4, enable_fp_fusion=True
             )

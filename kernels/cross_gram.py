@@ -26,7 +26,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .chunks import DTYPES, add_chunks, multiprocessors, values
+from .chunks import DTYPES, add_chunks, launching, multiprocessors, values
 
 _PIECE = 2048
 """Elements of the depth that a program adds up. A number for all devices, so that all add alike."""
@@ -186,7 +186,7 @@ def _products(left: torch.Tensor, right: torch.Tensor, *, wide: bool) -> CrossGr
         products = left.new_empty(1, pieces, rows * columns, dtype=torch.float64 if wide else torch.float32)
         sides = left.new_empty(1, pieces, 2 * (rows + columns), dtype=torch.float64)
         programs = _programs(len(tiles) * pieces, len(tiles), multiprocessors(left.device) * 8 // chosen["num_warps"])
-        with torch.cuda.device_of(left):
+        with launching(left):
             cross_gram_kernel[(programs,)](
                 left, *left.stride(), right, *right.stride(), rows, columns, depth, tiles, len(tiles), first, pieces,
                 products, sides, ELEMENT=DTYPES[left.dtype][1], WIDE=wide, UPCAST=triton.knobs.runtime.interpret,

@@ -20,7 +20,7 @@ import triton.language as tl
 from weightkin.reference import Difference
 from weightkin.similarity import magnitude_values
 
-from .chunks import CHUNK, Blocks, add_chunks, codes, load, place
+from .chunks import CHUNK, Blocks, add_chunks, codes, launching, load, place
 
 BINS = tl.constexpr(1 << 15)
 """A code without its sign bit; of float32 the upper 16 bits."""
@@ -106,7 +106,7 @@ def difference_blocks(x: torch.Tensor, y: torch.Tensor, block: int, size: int | 
     blocks = Blocks.of(x.numel(), block, size)
     numbers, parts = torch.from_numpy(blocks.numbers).to(x.device), blocks.parts(x, 4)
     for first, slots, first_chunk, chunks, ragged in blocks.launches():
-        with torch.cuda.device_of(parts):
+        with launching(parts):
             difference_kernel[(slots * chunks,)](
                 left, left.stride(0), right, right.stride(0), numbers, block, blocks.size, blocks.each, first, first_chunk,
                 chunks, parts, parts.shape[1], element, ragged, **_OPTIONS,
@@ -139,7 +139,7 @@ def census_blocks(x: torch.Tensor, block: int, fraction: float = 0.99, size: int
     tables = max(1, min(_TABLES // max(1, len(parts)), parts.shape[1]))
     counts = torch.zeros(len(parts), tables, BINS.value, dtype=torch.int32, device=x.device)
     for first, slots, first_chunk, chunks, ragged in blocks.launches():
-        with torch.cuda.device_of(parts):
+        with launching(parts):
             census_kernel[(slots * chunks,)](
                 row, row.stride(0), numbers, block, blocks.size, blocks.each, first, first_chunk, chunks, counts, tables, parts,
                 parts.shape[1], element, ragged, **_OPTIONS,

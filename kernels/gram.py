@@ -21,7 +21,7 @@ import triton.language as tl
 
 from weightkin.reference import Gram
 
-from .chunks import CHUNK, Blocks, add_chunks, codes, load, place
+from .chunks import CHUNK, Blocks, add_chunks, codes, launching, load, place
 
 Array = npt.NDArray[np.float64]
 
@@ -154,7 +154,7 @@ def _sums(rows: Sequence[torch.Tensor], blocks: Blocks, *, wide: bool) -> tuple[
     parts = blocks.parts(rows[0], count * (count + 3) // 2)
     for first, slots, first_chunk, chunks, ragged in blocks.launches():
         grid = (slots * chunks * (3 if chosen["HALF"] else 1),)
-        with torch.cuda.device_of(parts):
+        with launching(parts):
             gram_kernel[grid](
                 flat, strides, numbers, blocks.block, blocks.size, blocks.each, first, first_chunk, chunks, parts,
                 parts.shape[1], ELEMENT=element, RAGGED=ragged, **chosen,

@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 
 from .balance import balance
-from .chunks import add_chunks
+from .chunks import add_chunks, launching
 
 _CHUNK = tl.constexpr(2048)  # elements of x that a program holds while it goes through its lags
 _LAGS = tl.constexpr(16)  # of a program
@@ -60,7 +60,7 @@ def lagged_pairs(operands: Sequence[torch.Tensor], lags: npt.NDArray[np.integer]
     pairs = list(combinations(range(number), 2))
     parts = balanced.new_empty(len(pairs), grid[0], len(lags))
     for (first, second), part in zip(pairs, parts, strict=True):
-        with torch.cuda.device_of(balanced):
+        with launching(balanced):
             lagged_kernel[grid](
                 balanced,
                 first,

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 
 from .activation import KINDS, Activation, activate
-from .chunks import DTYPES, values
+from .chunks import DTYPES, launching, values
 
 _OPTIONS = {"INPUTS": 64, "NEURONS": 64, "PANEL": 32, "num_warps": 8, "num_stages": 3, "enable_fp_fusion": True}
 
@@ -156,7 +156,7 @@ def probe(
     answers = x.new_empty(experts, inputs, width, dtype=torch.float32)
     wide = x.detach().to(torch.float64).contiguous()
     tiles = triton.cdiv(inputs, _OPTIONS["INPUTS"])
-    with torch.cuda.device_of(x):
+    with launching(x):
         hidden_kernel[(triton.cdiv(neurons, _OPTIONS["NEURONS"]), tiles, experts)](
             wide, inputs, gates, *gate[0].stride(), ups, *up[0].stride(), gate_bias, up_bias, neurons, width, hidden,
             ELEMENT=DTYPES[gate[0].dtype][1], ALIGNED=gate_aligned and up_aligned,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from threading import Condition, Lock
 
 from .devices import Device
@@ -60,14 +61,20 @@ class SlabQueue:
             return []
 
     def _take_with(self, device: Device, at: int) -> list[Slab]:
-        """Slab number `at` and those behind it that join it, up to the bytes that the device wants in a call."""
+        """Slab number `at` and those behind it that join it, up to the bytes that the device wants in a call.
+
+        Others may lie between: checkpoints store an expert's three matrices side by side, which are of two shapes.
+        """
         batch = [self._slabs[at]]
-        del self._slabs[at]
         room = device.slab(batch[0].unit) - batch[0].nbytes
-        while at < len(self._slabs) and self._slabs[at].nbytes <= room and device.joins(batch[0], self._slabs[at]):
-            room -= self._slabs[at].nbytes
-            batch.append(self._slabs[at])
-            del self._slabs[at]
+        left: list[Slab] = []
+        for slab in islice(self._slabs, at + 1, None):
+            if slab.nbytes <= room and device.joins(batch[0], slab):
+                room -= slab.nbytes
+                batch.append(slab)
+            else:
+                left.append(slab)
+        self._slabs = deque([*islice(self._slabs, at), *left])
         return batch
 
     def retire(self, device: Device, reason: str) -> bool:

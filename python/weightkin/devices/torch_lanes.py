@@ -126,13 +126,17 @@ class TorchLanes(Device):
         with self._opening:
             if self._ring is not None:
                 return
-            try:
-                self._ring = self._make_ring()
-            except RuntimeError as error:
-                raise DeviceError(str(error)) from error
+            lanes = []
             for _ in range(LANES):
                 stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
-                self._lanes.put(Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
+                lanes.append(Lane(stream, torch.empty(0, dtype=torch.uint8, device=self.device)))
+            try:
+                ring = self._make_ring()
+            except RuntimeError as error:
+                raise DeviceError(str(error)) from error
+            for lane in lanes:
+                self._lanes.put(lane)
+            self._ring = ring  # last: with it the device is open, and others wait for lanes
 
 
 def tensor_of(buffer: torch.Tensor, piece: Piece, place: int = 0) -> torch.Tensor:

@@ -78,7 +78,7 @@ def sample(tensors: Sequence[torch.Tensor], slab: Slab, relabelling: Relabelling
 def _take(tensor: torch.Tensor, at: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Lines along the last axis."""
     if not at:
-        return tensor.reshape(1, -1)
+        return tensor.reshape(1, -1).clone()  # the buffer that it lies in is soon another slab's
     if tensor.element_size() > 1:
         return tensor[at]
     return tensor.view(torch.uint8)[at].view(tensor.dtype)  # 8-bit floats cannot be indexed
