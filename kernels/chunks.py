@@ -25,6 +25,7 @@ DTYPES = {
     torch.float32: (torch.int32, tl.float32),
 }
 _LAUNCHING = Lock()
+_INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 _GROUP = 256  # chunks that are added up at a time
 _TILE = 4096
 
@@ -127,7 +128,13 @@ def values(loaded, ELEMENT: tl.constexpr, WIDE: tl.constexpr):
     value = loaded
     if tl.bfloat16 == ELEMENT:
         value = widen(loaded.to(tl.int16, bitcast=True), ELEMENT)
-    return value.to(tl.float64 if WIDE else tl.float32)
+    value = value.to(tl.float32)
+    if WIDE:
+        if tl.float32 == ELEMENT or _INTERPRETED:
+            value = value.to(tl.float64)
+        else:  # hidden from Triton, which before 3.9 cannot multiply float64 that it sees come from 16 bits
+            value = tl.inline_asm_elementwise("cvt.f64.f32 $0, $1;", "=d,f", [value], tl.float64, is_pure=False, pack=1)
+    return value
 
 
 @triton.jit
