@@ -13,14 +13,17 @@ _CONSTANT = 0.9  # share of equal entries beyond which a single line counts as c
 
 
 def balance(x: torch.Tensor) -> torch.Tensor:
-    """[lines, n] of any float dtype and strides -> float64, as reference.balance; zeros if an element is not finite."""
+    """[N, lines, n] of any float dtype and strides -> float64, each as reference.balance; zeros if an element is not finite.
+
+    All N at once: launching takes longer than computing.
+    """
     wide = x.detach().to(torch.float64)
-    wide = torch.where(wide.isfinite().all(), wide, 0.0)
-    if len(wide) == 1:
-        return _unit(_ranks(wide[0])[None], 1)
-    norm = wide.square().sum(0).sqrt()
+    wide = torch.where(wide.isfinite().flatten(1).all(1)[:, None, None], wide, 0.0)
+    if wide.shape[1] == 1:
+        return _unit(torch.stack([_ranks(one[0])[None] for one in wide]), 2)
+    norm = wide.square().sum(1, keepdim=True).sqrt()
     scaled = torch.where(norm > 0, wide / norm, 0.0)
-    return _unit(_unit(scaled, 1), 0)
+    return _unit(_unit(scaled, 2), 1)
 
 
 def _ranks(x: torch.Tensor) -> torch.Tensor:

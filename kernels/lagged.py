@@ -53,7 +53,7 @@ def lagged_pairs(operands: Sequence[torch.Tensor], lags: npt.NDArray[np.integer]
     Of any float dtype and strides. Sums over lines of x[j] y[(j + lag) mod n], both balanced (reference.balance); zero for an
     operand with a NaN or an infinity. Each operand is balanced once. The same operands give the same bits again.
     """
-    balanced = torch.stack([balance(one) for one in operands])
+    balanced = balance(torch.stack([one.to(torch.float64) for one in operands]))
     number, lines, width = balanced.shape
     wanted = torch.from_numpy(lags.astype(np.int64) % max(1, width)).to(balanced.device, torch.int32)
     grid = triton.cdiv(lines * width, _CHUNK.value), triton.cdiv(len(lags), _LAGS.value)

@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from queue import LifoQueue
+from subprocess import CalledProcessError
 from threading import Lock
 
 import torch
+import triton
+from triton.compiler.errors import CompilationError
+from triton.runtime.errors import OutOfResources, PTXASError
 
 from .. import _core
 from ..checkpoint.mapping import Shards
@@ -24,6 +28,7 @@ ALIGNMENT = 256
 """Bytes, of a tensor in a buffer."""
 _INTERPRETER = Lock()
 """Triton's interpreter changes its language for all threads while it runs a kernel."""
+_UNCOMPILED = CompilationError, OutOfResources, PTXASError, CalledProcessError  # the last: of a C compiler
 _CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 """What elements are gathered as, by their size: not all floats can be."""
 
@@ -76,7 +81,7 @@ class TorchLanes(Device):
                         lane.stream.synchronize()
             finally:
                 self._lanes.put(lane)
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, *_UNCOMPILED) as error:
             reason = device_failure(error)
             if reason is None:
                 raise
@@ -155,6 +160,8 @@ def device_failure(error: BaseException) -> str | None:
     line = str(error).strip().split("\n")[0][:200]
     if isinstance(error, torch.OutOfMemoryError):
         return f"out of memory ({line})"
-    if isinstance(error, torch.AcceleratorError) or "CUDA" in line or "cuda" in line:
+    if isinstance(error, torch.AcceleratorError) or any(word in line for word in ("CUDA", "cuda", "cuFFT")):
         return line
+    if isinstance(error, _UNCOMPILED) or "PassManager" in line or "C compiler" in line:
+        return f"Triton {triton.__version__} cannot compile a kernel ({line})"
     return None
