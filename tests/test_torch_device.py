@@ -21,6 +21,7 @@ from weightkin.devices import HostDevice, Part, Weights, choosing, pieces
 from weightkin.errors import DeviceWarning
 from weightkin.plan import Plan, make_plan
 from weightkin.relabelling import Relabellings
+from weightkin.slab_queue import SlabQueue
 from weightkin.slabs import Slab
 from weightkin.units import Unit, make_unit
 
@@ -163,6 +164,43 @@ def test_experts_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     device.close()
     together = swept(plan, plan.units, [torch_device()])
     assert all(same(found, alone[number]) for number, found in together.items())
+
+
+def test_what_a_slab_leaves_outlives_the_buffer(tmp_path: Path) -> None:
+    """Of a float32 vector nothing is converted or picked: the null takes it as it was copied."""
+    norms = {NORM: model(0, 1, dtype=F32)[NORM]}
+    plan = planned(tmp_path, [norms, perturbed(norms)])
+    (unit,) = plan.units
+    weights, device = Weights(plan, Relabellings(plan, 8, 0)), torch_device()
+    slab = Slab(unit, 0, len(unit.bounds) - 1)
+    wanted = device.finish(weights, unit, device.compute(weights, [slab]))
+    parts = device.compute(weights, [slab])
+    lanes = [device._lanes.get() for _ in range(device.lanes)]  # type: ignore[attr-defined]
+    for lane in lanes:
+        lane.buffer.fill_(0x5A)
+        device._lanes.put(lane)  # type: ignore[attr-defined]
+    assert wanted.lagged.any() and same(device.finish(weights, unit, parts), wanted)
+    device.close()
+
+
+def test_joins_those_behind_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expert's matrices of two shapes lie in turn; what stays behind keeps its order."""
+    monkeypatch.setattr("weightkin.devices.torch_device.SMALLEST", 1)
+    kinds = {"down_proj": (32, 40), "gate_proj": (40, 32)}
+    experts = {
+        f"model.layers.0.mlp.experts.{number}.{kind}.weight": np.full(shape, 1 + number, BF16)
+        for number in range(3)
+        for kind, shape in kinds.items()
+    }
+    monkeypatch.setattr(units, "BLOCK", 600)
+    config = {"model_type": "qwen3_moe"}
+    plan = make_plan(open_models([write_checkpoint(tmp_path / name, experts, config) for name in "ab"]))
+    device = torch_device()
+    queue = SlabQueue([device])
+    for unit in plan.units:
+        assert queue.put(Slab(unit, 0, len(unit.bounds) - 1))
+    batches = [[slab.unit.index for slab in queue.take(device)] for _ in range(2)]
+    assert batches == [[unit.index for unit in plan.units[first::2]] for first in range(2)]
 
 
 def test_ranges_are_copied_once(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from ..view import View
 
 READ = 4 << 20
 """Bytes that a reader asks for at a time."""
+KEPT = 256
+"""Units whose relabellings are kept: more than are under way at a time."""
 
 
 class Weights:
@@ -25,6 +27,7 @@ class Weights:
     def __init__(self, plan: Plan, relabellings: Relabellings) -> None:
         self.shards = [Shards(model.checkpoint) for model in plan.models]
         self._relabellings = relabellings
+        self._drawn: dict[int, tuple[Unit, Relabelling | None]] = {}
 
     def read(self, slab: Slab) -> None:
         """Brings a slab into memory."""
@@ -56,8 +59,13 @@ class Weights:
         ]
 
     def relabelling(self, unit: Unit) -> Relabelling | None:
-        """How the null turns a unit; None if it has none."""
-        return self._relabellings.of(unit)
+        """How the null turns a unit; None if it has none. Asked for by every slab and at the end: drawing takes its time."""
+        known = self._drawn.get(unit.index)
+        if known is None or known[0] is not unit:
+            if len(self._drawn) >= KEPT:
+                self._drawn.clear()
+            known = self._drawn[unit.index] = unit, self._relabellings.of(unit)
+        return known[1]
 
     def release(self, members: Sequence[int], views: Sequence[View]) -> None:
         """Gives the pages back, and refuses what was computed from a file that shrank meanwhile."""
