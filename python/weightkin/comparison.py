@@ -89,7 +89,7 @@ def run(
     options = {"include": [*include], "exclude": [*exclude], "null": null, "canonical": canonical, "seed": seed}
     if way is not None:
         options["align"] = way.key
-    work = _Work(in_place, null, seed, threads, memory or engine.WINDOW, progress)
+    work = Work(in_place, null, seed, threads, memory or engine.WINDOW, progress)
 
     def compute(journal: Journal) -> dict[str, Any]:
         work.run(way, journal)
@@ -121,7 +121,7 @@ def usable_cores() -> int:
 
 
 @dataclass
-class _Work:
+class Work:
     """One run: its plan, which an alignment may change on the way, and how much was read how fast."""
 
     plan: Plan
@@ -140,8 +140,7 @@ class _Work:
 
         def sweep(plan: Plan) -> None:
             self.plan = plan
-            relabellings.extend(plan)
-            self._sweep(plan, journal, relabellings)
+            self.sweep(plan, journal, relabellings)
 
         search = partial(aligning.search, seed=self.seed, threads=self.threads, draws=self.null, progress=self.progress)
         if way is None:
@@ -153,8 +152,9 @@ class _Work:
         """Of comparing in this run, without what an earlier one had done."""
         return describe_throughput(self._bytes, self._seconds)
 
-    def _sweep(self, plan: Plan, journal: Journal, relabellings: Relabellings) -> None:
+    def sweep(self, plan: Plan, journal: Journal, relabellings: Relabellings) -> None:
         """Runs what the journal lacks."""
+        relabellings.extend(plan)
         waiting = [unit for unit in plan.units if unit.index not in journal.finished]
         done = before = plan.nbytes - sum(unit.nbytes for unit in waiting)
         start = time.perf_counter()

@@ -1,0 +1,202 @@
+"""One family: from distances between its models to edges with support, doubts, and what else is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from .distances import RESAMPLES, Distances, Part
+from .geometry import ROUNDING, Array, Mixture, cosine, mixture, shared
+from .kinship import Kin, Pair, pair_of
+from .tree import Tree, grow, spanning
+
+Ranks = Mapping[Pair, int]
+
+
+@dataclass(frozen=True)
+class Link:
+    """An edge between two nodes: models by their numbers, unobserved ancestors as ("unobserved", number)."""
+
+    ends: tuple[object, object]
+    distance: float | None
+    """Squared."""
+    support: float | None
+    """Share of resampled trees that have it."""
+    secondary: bool = False
+    alternatives: tuple[tuple[int, float, float], ...] = ()
+    """Models that the outer end may hang under as well, with the cosine of their increments, and the overshoot (tree.py)."""
+    mixture: Mixture | None = None
+    """Of which the edge is a part."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models of one descent and the edges between them."""
+
+    members: tuple[int, ...]
+    links: tuple[Link, ...]
+    distances: Distances
+    parts: frozenset[Part]
+    """On which the distances rest."""
+    angles: Mapping[tuple[int, int, int], float] = field(default_factory=dict)
+    """Cosine of the increments from the first to the other two, of neighbours."""
+
+
+def family(
+    members: Sequence[int], distances: Distances, kin: Mapping[Pair, Kin], ranks: Ranks, seed: int
+) -> Family:
+    """The tree of `members`.
+
+    Distances are over matrices that all of them have, of the groups that match in all pairs; without any the tree is made
+    from the sizes of the matches alone and has no support.
+    """
+    parts = _common_parts(members, kin) if len(members) > 1 else set()
+    among = distances.among(members, parts)
+    if not among.matrices or len(members) < 2:
+        return Family(tuple(members), tuple(_without_distances(members, kin)), among, frozenset(parts))
+    weights = among.weights(RESAMPLES, seed)
+    pooled, raw = among.pooled(weights), among.pooled(weights[0], raw=True)
+    rank = np.array([[0 if a == b else ranks.get(pair_of(a, b), 0) for b in members] for a in members], np.float64)
+    equals = _equals(pooled[0], rank, raw)
+    heads = [group[0] for group in equals]
+    links = [
+        Link((members[a], members[b]), float(pooled[0][a, b]), 1.0)
+        for group in equals
+        for a, b in _within(group, rank, raw)
+    ]
+    mixtures = _mixtures(pooled[0], heads)
+    nodes = [head for head in heads if head not in mixtures]
+    index = np.ix_(nodes, nodes)
+    allowed = np.array([[a == b or kin[pair_of(members[a], members[b])].related for b in nodes] for a in nodes])
+    between = [[_closest(equals, heads, a, b, rank, raw) for b in nodes] for a in nodes]
+    node_rank = np.array([[rank[pair] for pair in row] for row in between])
+    trees = [grow(np.where(allowed, sample[index], np.nan), node_rank) for sample in pooled]
+    links += _tree_links(trees, members, nodes, between)
+    for at, one in mixtures.items():
+        links += _mixture_links(at, one, members, pooled)
+    return Family(tuple(members), tuple(links), among, frozenset(parts), _angles(trees[0], members, nodes))
+
+
+def _common_parts(members: Sequence[int], kin: Mapping[Pair, Kin]) -> set[Part]:
+    """Groups that match in every pair of kin; if there are none, in any."""
+    found = [kin[pair_of(a, b)].parts for a in members for b in members if a < b and kin[pair_of(a, b)].related]
+    return set.intersection(*found) or set.union(*found)
+
+
+def _equals(distance: Array, rank: Array, raw: Array) -> list[list[int]]:
+    """Models by what differs by rounding alone, the one in the most common order first."""
+    left, found = list(range(len(distance))), []
+    while left:
+        group = [left.pop(0)]
+        for one in group:
+            same = [other for other in left if distance[one, other] <= ROUNDING]
+            group += same
+            left = [other for other in left if other not in same]
+        found.append(sorted(group, key=lambda one: (rank[one].sum(), raw[one].sum(), one)))
+    return found
+
+
+def _within(group: Sequence[int], rank: Array, raw: Array) -> list[tuple[int, int]]:
+    """Edges between equals: fewest edits, then the smallest difference as stored, from the first on."""
+    done, edges = [group[0]], []
+    for _ in group[1:]:
+        pairs = product(done, (one for one in group if one not in done))
+        a, b = min(pairs, key=lambda pair: (rank[pair], raw[pair], group.index(pair[0]), pair[1]))
+        edges.append((a, b))
+        done.append(b)
+    return edges
+
+
+def _closest(
+    equals: Sequence[Sequence[int]], heads: Sequence[int], a: int, b: int, rank: Array, raw: Array
+) -> tuple[int, int]:
+    """Of two groups of equals, the members that an edge between them joins: by edits, by the difference as stored where that
+    clearly differs, else the first ones."""
+    one, other = equals[heads.index(a)], equals[heads.index(b)]
+    pairs = list(product(one, other))
+    fewest = min(rank[pair] for pair in pairs)
+    pairs = [pair for pair in pairs if rank[pair] == fewest]
+    nearest = min(raw[pair] for pair in pairs)
+    return next(pair for pair in pairs if raw[pair] <= 2 * nearest + ROUNDING)
+
+
+def _mixtures(distance: Array, heads: Sequence[int]) -> dict[int, Mixture]:
+    """Models between others (weights of 0 or more): of several that explain each other, those best explained."""
+    found: dict[int, Mixture] = {}
+    for one in heads:
+        rest = [head for head in heads if head != one and head not in found]
+        mixed = mixture(distance, one, rest)
+        if mixed is not None:
+            found[one] = mixed
+    return found
+
+
+def _tree_links(
+    trees: Sequence[Tree], members: Sequence[int], nodes: Sequence[int], between: Sequence[Sequence[tuple[int, int]]]
+) -> list[Link]:
+    tree, resampled = trees[0], trees[1:]
+    splits = [{split for edge in one.edges for split in _splits(one, edge)} for one in resampled]
+    found = []
+    for a, b in sorted(tree.edges):
+        observed = max(a, b) < tree.observed
+        ends: list[object] = [("unobserved", a - tree.observed + 1), ("unobserved", b - tree.observed + 1)]
+        if observed:
+            ends = [members[one] for one in between[a][b]]
+            support = np.mean([(a, b) in one.edges for one in resampled])
+        else:
+            for at, one in enumerate((a, b)):
+                if one < tree.observed:
+                    ends[at] = members[nodes[one]]
+            support = np.mean([not _splits(tree, (a, b)).isdisjoint(one) for one in splits])
+        others = [_alternative(tree, a, b, other, members, nodes) for other in tree.doubts.get((a, b), ())]
+        found.append(Link((ends[0], ends[1]), float(tree.distance[a, b]), float(support), alternatives=tuple(others)))
+    return found
+
+
+def _splits(tree: Tree, edge: tuple[int, int]) -> set[frozenset[int]]:
+    """The observed nodes on either side."""
+    return {tree.beyond(*edge), tree.beyond(edge[1], edge[0])}
+
+
+def _alternative(
+    tree: Tree, a: int, b: int, other: int, members: Sequence[int], nodes: Sequence[int]
+) -> tuple[int, float, float]:
+    """`other` branches off at the inner end of the edge, and shares the direction of its outer end."""
+    inner, outer = (a, b) if other in tree.neighbours(a) else (b, a)
+    overshoot = shared(tree.distance, inner, other, outer) / tree.distance[inner, other]
+    return members[nodes[other]], cosine(tree.distance, inner, other, outer), float(overshoot)
+
+
+def _mixture_links(at: int, one: Mixture, members: Sequence[int], pooled: Array) -> list[Link]:
+    again = [mixture(sample, at, list(one.anchors)) for sample in pooled[1:]]
+    support = float(np.mean([found is not None and set(found.parents) == set(one.parents) for found in again]))
+    named = Mixture(tuple(members[anchor] for anchor in one.anchors), one.weights, one.unexplained)
+    return [
+        Link((members[parent], members[at]), float(pooled[0][parent, at]), support, secondary=number > 0, mixture=named)
+        for number, parent in enumerate(one.parents)
+    ]
+
+
+def _angles(tree: Tree, members: Sequence[int], nodes: Sequence[int]) -> dict[tuple[int, int, int], float]:
+    out = {}
+    for at in range(tree.observed):
+        around = [node for node in tree.neighbours(at) if node < tree.observed]
+        for number, b in enumerate(around):
+            for c in around[number + 1 :]:
+                names = members[nodes[at]], members[nodes[b]], members[nodes[c]]
+                out[names] = cosine(tree.distance, at, b, c)
+    return out
+
+
+def _without_distances(members: Sequence[int], kin: Mapping[Pair, Kin]) -> list[Link]:
+    """The strongest matches that connect all."""
+    size = np.full((len(members), len(members)), np.nan)
+    for i, a in enumerate(members):
+        for j, b in enumerate(members):
+            if a != b and kin[pair_of(a, b)].related:
+                size[i, j] = -kin[pair_of(a, b)].parameters
+    edges = spanning(size, np.zeros_like(size))
+    return [Link((members[a], members[b]), None, None) for a, b in sorted(edges)]
