@@ -7,9 +7,10 @@ gains that were folded and neurons that were rescaled hardly change it, where |A
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +100,19 @@ class Distances:
         values = self.raw if raw else self.balanced
         found = weights @ values.reshape(len(values), -1)
         return np.asarray(found.reshape(*weights.shape[:-1], *values.shape[1:]))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Rows of `DISTANCES`, without their family."""
+        places = [one[:3] for one in self.matrices]
+        sizes = np.array([one.parameters for one in self.matrices], np.float64)
+        for place in sorted(set(places), key=str):
+            at = np.flatnonzero([one == place for one in places])
+            for i, j in combinations(range(len(self.models)), 2):
+                values = [np.average(table[at, i, j], weights=sizes[at]) for table in (self.balanced, self.raw)]
+                yield {
+                    "a": self.models[i], "b": self.models[j], "component": place[0], "group": place[1], "layer": place[2],
+                    "matrices": len(at), "parameters": int(sizes[at].sum()), "distance": values[0], "raw_distance": values[1],
+                }  # fmt: skip
 
 
 def from_journal(plan: Plan, journal: Journal, models: Sequence[int]) -> Distances:

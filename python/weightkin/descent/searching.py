@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +52,8 @@ class Searcher(NamedTuple):
     threads: int
     memory: int | None
     progress: Progress
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
 
     def both_ways(self, a: Model, b: Model) -> Outcome:
         """The search of B in A, or of A in B if that explains more: a whole that holds copies of parts is explained by the
@@ -68,7 +70,7 @@ class Searcher(NamedTuple):
 
     def _search(self, a: Model, b: Model) -> Outcome:
         try:
-            plan = make_plan([a, b])
+            plan = make_plan([a, b], self.include, self.exclude)
         except PlanError:
             return Outcome(Alignment(), {}, False)
         work = Work(plan, self.null, self.seed, self.threads, self.memory or engine.WINDOW, self.progress)

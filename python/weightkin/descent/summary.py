@@ -1,0 +1,181 @@
+"""What `lineage` says: nodes, edges, trees, and notes on what has no edge, as in summary.json."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ..meetings import VOCABULARY_ROLES
+from ..schema import Model
+from .direction import Direction, Facts, direction
+from .distances import DISTANCES, RESAMPLES, Distances
+from .forest import Family, Link
+from .growing import Forest
+from .kinship import Kin, pair_of
+from .tracing import Traced
+
+EDGES = pa.schema(
+    [("a", pa.int16()), ("b", pa.int16()), ("name_a", pa.string()), ("name_b", pa.string()), ("kind", pa.string()),
+     ("relation", pa.string()), ("how", pa.list_(pa.string())), ("parts", pa.list_(pa.string())), ("pearson", pa.float64()),
+     ("z", pa.float64()), ("distance", pa.float64()), ("length", pa.float64()), ("support", pa.float64()),
+     ("child", pa.int16()), ("reasons", pa.list_(pa.string()))]
+)  # fmt: skip
+"""One row per edge of summary["lineage"]. `kind`: "tree", or "secondary" where a model has a second parent. `length`: squared
+distance in balanced form (distances.py), which adds up along branches; `distance`: its root, about the relative size of the
+change. `child`: the end that is likely younger, null where nothing tells."""
+
+METHOD = (
+    "Distances are those of balanced matrices (reference.balance), squared, over matrices that all models of a tree have. A "
+    "minimum spanning tree, fewest edits of the structure first, then distances; unobserved ancestors where three models "
+    f"share more with each other than any of them explains. Support: share of {RESAMPLES} trees from resampled layers, and "
+    "matrices within them, that have the edge too."
+)
+CAVEAT = (
+    "An edge says that two models share weights and are neighbours among those given. It does not say who came first, and two "
+    "trainings from one initialisation would look the same. Directions are guesses from the reasons given. Support covers "
+    "the choice of matrices only, not what the method presumes."
+)
+IN_PLACE = "Only parts of the same name and place were compared: models that were re-ordered were not searched for."
+SEARCHED = (
+    "What did not match in place was searched for re-ordered layers, experts, neurons and heads, against one model of each "
+    "family. A residual stream that was rotated is not found."
+)
+
+
+def facts(models: Sequence[Mapping[str, Any]], traced: Traced, tokens: Sequence[int]) -> Facts:
+    """What directions are drawn from."""
+    names = [model["name"] for model in models]
+    return Facts(names, traced.kin, traced.outcomes, traced.ranks, tokens)
+
+
+def tokens_of(model: Model) -> int:
+    """Rows of its token embedding; 0 if it has none."""
+    embeddings = (slot for slot in model.slots if slot.address.role == VOCABULARY_ROLES[0] and slot.view is not None)
+    return max((slot.view.shape[0] for slot in embeddings if slot.view is not None), default=0)
+
+
+def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dict[str, Any]:
+    """The keys `lineage` and `pairs` of summary.json."""
+    nodes = [{"id": number, "name": name, "observed": True} for number, name in enumerate(known.names)]
+    numbers: dict[object, int] = {number: number for number in range(len(nodes))}
+    edges = []
+    for family, link, inside in _links(found):
+        ends = [numbers.setdefault(_key(end, family), len(numbers)) for end in link.ends]
+        for end in ends:
+            if end == len(nodes):
+                nodes.append({"id": end, "name": f"unobserved ancestor {end - len(known.names) + 1}", "observed": False})
+        edges.append(_edge(link, ends, known, direction(link, family if inside else None, known), family))
+    trees = _trees(nodes, edges)
+    lineage = {
+        "nodes": nodes, "edges": edges, "trees": trees, "notes": list(_notes(known.kin.values(), known.names)),
+        "resamples": RESAMPLES, "searched": searched, "method": METHOD,
+        "statement": " ".join([*_sentences(nodes, edges, trees), SEARCHED if searched else IN_PLACE, CAVEAT]),
+    }  # fmt: skip
+    return {"lineage": lineage, "pairs": [_pair(one) for _, one in sorted(traced.kin.items())]}
+
+
+def _links(found: Forest) -> Iterator[tuple[Family, Link, bool]]:
+    for family in found.families:
+        for link in family.links:
+            yield family, link, True
+    for link, family in found.between:
+        yield family, link, False
+
+
+def _key(end: object, family: Family) -> object:
+    return end if isinstance(end, int) else (family.members, end)
+
+
+def _edge(link: Link, ends: Sequence[int], known: Facts, found: Direction, family: Family) -> dict[str, Any]:
+    kin = known.kin.get(pair_of(*ends)) if all(isinstance(end, int) for end in link.ends) else None
+    entry = kin.entry if kin else {}
+    child = None if found.child is None else ends[link.ends.index(found.child)]
+    return {
+        "a": ends[0], "b": ends[1], "kind": "secondary" if link.secondary else "tree",
+        "relation": kin.relation if kin else "inferred", "how": kin.how if kin else [],
+        "components": entry["verdict"]["components"] if kin else {},
+        "parts": [" ".join(dict.fromkeys(part)) for part in sorted(kin.parts if kin else family.parts)],
+        "source": kin.source if kin else "inferred", "pearson": kin.pearson if kin else None, "z": kin.z if kin else None,
+        "length": link.distance, "distance": None if link.distance is None else link.distance**0.5,
+        "support": link.support, "child": child, "strong": found.strong and child is not None, "reasons": found.reasons,
+        "alternatives": [
+            {"model": model, "cosine": cosine, "overshoot": overshoot} for model, cosine, overshoot in link.alternatives
+        ],
+    }  # fmt: skip
+
+
+def _trees(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Nodes that tree edges connect, the largest tree first, each with the node that it is drawn from."""
+    tree = list(range(len(nodes)))
+    for edge in edges:
+        if edge["kind"] == "tree":
+            old, new = tree[edge["b"]], tree[edge["a"]]
+            tree = [new if one == old else one for one in tree]
+    groups: dict[int, list[int]] = defaultdict(list)
+    for node, number in enumerate(tree):
+        groups[number].append(node)
+    out = []
+    for members in sorted(groups.values(), key=lambda one: (-len(one), one)):
+        inside = [edge for edge in edges if edge["kind"] == "tree" and edge["a"] in members]
+
+        def standing(node: int, inside: Sequence[Mapping[str, Any]] = inside) -> tuple[int, int, int]:
+            mine = [edge for edge in inside if node in (edge["a"], edge["b"])]
+            away = sum((edge["child"] is not None) * (1 if edge["child"] != node else -1) for edge in mine)
+            return away, len(mine), -node
+
+        root = max(members, key=standing)
+        rooted = bool(inside) and all(edge["child"] not in (None, root) for edge in inside if root in (edge["a"], edge["b"]))
+        out.append({"nodes": members, "root": root, "rooted": rooted})
+    return out
+
+
+def _notes(kin: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """On pairs that share norms alone: never an edge."""
+    for one in kin:
+        if one.relation == "norms_only":
+            text = f"{names[one.a]} and {names[one.b]} share norm gains, and nothing else that could be tested: no edge"
+            yield {"a": one.a, "b": one.b, "relation": "norms_only", "text": text}
+
+
+def _sentences(
+    nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]], trees: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    names = [node["name"] for node in nodes]
+    for tree in trees:
+        if len(tree["nodes"]) > 1:
+            listed = ", ".join(names[node] for node in tree["nodes"] if nodes[node]["observed"])
+            yield f"Of one family: {listed}."
+    for edge in edges:
+        if edge["kind"] == "secondary":
+            yield f"{names[edge['a']]} and {names[edge['b']]} share {', '.join(edge['parts'])} too."
+    apart = [names[tree["nodes"][0]] for tree in trees if len(tree["nodes"]) == 1]
+    if apart:
+        yield f"No evidence of kin in a tree: {', '.join(apart)}; that is not proof of independence."
+
+
+def _pair(one: Kin) -> dict[str, Any]:
+    verdict = one.entry["verdict"]
+    return {
+        "a": one.a, "b": one.b, "source": one.source, "coverage": one.entry["coverage"]["fraction"],
+        "verdict": {key: verdict[key] for key in ("relation", "how", "components")},
+        "groups": [
+            {key: group[key] for key in ("component", "group", "verdict", "pearson", "z", "p", "parameters")}
+            for group in one.entry["groups"]
+        ],
+    }  # fmt: skip
+
+
+def edges_table(summary: Mapping[str, Any]) -> pa.Table:
+    """`EDGES` of a summary."""
+    lineage = summary["lineage"]
+    names = [node["name"] for node in lineage["nodes"]]
+    rows = [edge | {"name_a": names[edge["a"]], "name_b": names[edge["b"]]} for edge in lineage["edges"]]
+    return pa.Table.from_pylist([{name: row[name] for name in EDGES.names} for row in rows], EDGES)
+
+
+def distances_table(number: int, found: Distances) -> pa.Table:
+    """Rows of `distances.DISTANCES` of family `number`."""
+    return pa.Table.from_pylist([row | {"family": number} for row in found.rows()], DISTANCES)
