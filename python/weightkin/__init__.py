@@ -1,7 +1,7 @@
 """weightkin: does one large language model come from another?
 
-`compare`, `matrix`, `lineage`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when it
-is first used.
+`compare`, `matrix`, `lineage`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when
+it is first used.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .forest import Family, Link
-from .kinship import Kin, Pair, pair_of
+from .kinship import RELATED, Kin, Pair, pair_of
 from .searching import Outcome
 from .tree import SHARED
 
@@ -34,61 +34,74 @@ class Facts:
     ranks: Mapping[Pair, int]
     tokens: Sequence[int]
     """Rows of each model's token embedding, 0 if it has none."""
+    assembled: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Of models that match several families in different parts: why that tells."""
 
 
 EDITS = {
-    "depth_upscaled": "{child} holds layers of {parent} more than once: a model is not trained to have copies of its layers",
+    "depth_upscaled": "{child} holds layers of {parent} more than once: training does not make copies of layers",
     "upcycled": "experts of {child} are copies of one MLP of {parent}: training does not make experts alike",
-    "interleaved": "{child} has layers between those of {parent} that match none",
-    "pruned": "{child} lacks parts of {parent} that are no copies of others: what was left out cannot be had back from the rest",
 }
-"""Words of a verdict that tell who came first (results/aligned.py), and why."""
+"""Words of a verdict (results/aligned.py) that tell who came first, and why."""
+UNOBSERVED = (
+    "an unobserved model stands where the ways between three others meet: a common ancestor, or what training on the same data "
+    "has in common"
+)
+LOST = "{child} lacks parts of {parent} that are no copies of others: to leave out is easier than to make up"
 
 
 def direction(link: Link, family: Family | None, facts: Facts) -> Direction:
     """`family`: the one that the link lies in; None between two."""
     a, b = link.ends
     if not isinstance(a, int) or not isinstance(b, int):
-        unobserved, model = (a, b) if isinstance(b, int) else (b, a)
-        if isinstance(model, int):
-            return Direction(model, ["the other end is not among the models: where branches meet"], False)
-        return Direction(None, [], False)
-    if link.mixture is not None:
-        return Direction(b, [_mixed(link, facts, b)], True)
-    found = [*_edits(a, b, facts), *_vocabulary(a, b, facts)]
-    if family is not None and not found:
-        found = _branching(link, family, facts)
-        strong = False
-    else:
-        strong = True
+        return Direction(None, [UNOBSERVED], False)
+    told = [(b, _mixed(link, facts, b))] if link.mixture is not None else _edits(a, b, facts)
+    if family is None:
+        told += [(end, text) for end in (a, b) for text in facts.assembled.get(end, ())]
+    guessed = [*_lost(a, b, facts), *_vocabulary(a, b, facts)]
+    if family is not None:
+        guessed += _branching(link, family, facts)
+    found = told or guessed
     children = {child for child, _ in found}
-    return Direction(children.pop() if len(children) == 1 else None, [reason for _, reason in found], strong)
+    return Direction(children.pop() if len(children) == 1 else None, [reason for _, reason in found], bool(told))
 
 
 def _edits(a: int, b: int, facts: Facts) -> list[tuple[int, str]]:
-    """From a search of one of the two against the other, or against a model arranged like the other."""
-    out = []
+    return [
+        (child, EDITS[word].format(parent=facts.names[parent], child=facts.names[child]))
+        for parent, child, how in _searched(a, b, facts)
+        for word in how
+        if word in EDITS
+    ]
+
+
+def _lost(a: int, b: int, facts: Facts) -> list[tuple[int, str]]:
+    return [
+        (child, LOST.format(parent=facts.names[parent], child=facts.names[child]))
+        for parent, child, how in _searched(a, b, facts)
+        if "pruned" in how
+    ]
+
+
+def _searched(a: int, b: int, facts: Facts) -> Iterator[tuple[int, int, Sequence[str]]]:
+    """Whole, part, and how: of a search of one of the two in the other, or in a model that is arranged like the other."""
     for (reference, model), outcome in facts.outcomes.items():
-        if model not in (a, b) or not outcome.entry:
-            continue
-        other = b if model == a else a
-        if other != reference and facts.ranks.get(pair_of(other, reference)) != 0:
-            continue
-        parent, child = (model, other) if outcome.reverse else (other, model)
-        for word in outcome.entry["verdict"]["how"]:
-            if word in EDITS:
-                out.append((child, EDITS[word].format(parent=facts.names[parent], child=facts.names[child])))
-    return out
+        if model in (a, b) and outcome.entry:
+            other = b if model == a else a
+            if other == reference or facts.ranks.get(pair_of(other, reference)) == 0:
+                how = outcome.entry["verdict"]["how"]
+                yield (model, other, how) if outcome.reverse else (other, model, how)
 
 
 def _vocabulary(a: int, b: int, facts: Facts) -> list[tuple[int, str]]:
-    """Tokens are mostly added."""
-    if not facts.tokens[a] or not facts.tokens[b] or facts.tokens[a] == facts.tokens[b]:
+    """Tokens are mostly added, where embeddings match."""
+    tokens, groups = facts.tokens, facts.kin[pair_of(a, b)].entry["groups"]
+    match = any(one["group"] == "embeddings" and one["verdict"] in RELATED for one in groups)
+    if not match or not tokens[a] or not tokens[b] or tokens[a] == tokens[b]:
         return []
-    parent, child = (a, b) if facts.tokens[a] < facts.tokens[b] else (b, a)
-    more = facts.tokens[child] - facts.tokens[parent]
-    text = f"{facts.names[child]} has {more:,} tokens more than {facts.names[parent]}: tokens are mostly added"
-    return [(child, text)]
+    parent, child = (a, b) if tokens[a] < tokens[b] else (b, a)
+    more = tokens[child] - tokens[parent]
+    return [(child, f"{facts.names[child]} has {more:,} tokens more than {facts.names[parent]}: they are mostly added")]
 
 
 def _branching(link: Link, family: Family, facts: Facts) -> list[tuple[int, str]]:
@@ -102,7 +115,10 @@ def _branching(link: Link, family: Family, facts: Facts) -> list[tuple[int, str]
     apart = sum(abs(angle) < SHARED for angle in angles)
     how = f", {apart} of them in directions of their own" if apart else ""
     return [
-        (child, f"{degrees[parent]} branches meet in {facts.names[parent]}{how}: at most one can lead to its own origin")
+        (
+            child,
+            f"{degrees[parent]} branches meet in {facts.names[parent]}{how}: at most one can lead to its own origin",
+        )
     ]
 
 

@@ -64,8 +64,8 @@ class Distances:
         """Only matrices of `parts` that all of `models` have."""
         at = [self.models.index(model) for model in models]
         balanced = self.balanced[:, at][:, :, at]
-        kept = np.isfinite(balanced).all(axis=(1, 2)) & [one[:2] in parts for one in self.matrices]
-        rows = np.flatnonzero(kept)
+        inside = np.array([one[:2] in parts for one in self.matrices], bool)
+        rows = np.flatnonzero(inside & np.isfinite(balanced).all(axis=(1, 2))).tolist()
         raw = self.raw[:, at][:, :, at]
         return Distances(tuple(models), [self.matrices[row] for row in rows], balanced[rows], raw[rows])
 
@@ -79,7 +79,9 @@ class Distances:
         names = sorted(set(layers), key=str)
         layer = np.array([names.index(one) for one in layers])
         groups = sorted({(*one, matrix.group) for one, matrix in zip(layers, self.matrices, strict=True)}, key=str)
-        group = np.array([groups.index((*one, matrix.group)) for one, matrix in zip(layers, self.matrices, strict=True)])
+        group = np.array(
+            [groups.index((*one, matrix.group)) for one, matrix in zip(layers, self.matrices, strict=True)]
+        )
         size = np.array([one.parameters for one in self.matrices], np.float64)
         random, out = generator(seed, "resamples of matrices"), np.empty((1 + resamples, len(size)))
         for row in range(1 + resamples):

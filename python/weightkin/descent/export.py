@@ -73,7 +73,9 @@ def _data(element: ET.Element, kind: str, keys: Mapping[str, str], values: Mappi
         else:
             text = "; ".join(value) if isinstance(value, list) else str(value)
         # XML has no place for most control characters, not even escaped.
-        ET.SubElement(element, "data", key=f"{kind}_{name}").text = re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\U0010ffff]", "?", text)
+        ET.SubElement(element, "data", key=f"{kind}_{name}").text = re.sub(
+            r"[^\t\n\r\x20-\ud7ff\ue000-\U0010ffff]", "?", text
+        )
 
 
 def to_newick(lineage: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,19 @@ from .tree import Tree, grow, spanning
 Ranks = Mapping[Pair, int]
 
 
+class Alternative(NamedTuple):
+    """Another place for one end of a link."""
+
+    outer: object
+    """That end."""
+    model: int
+    """What it may hang under as well."""
+    cosine: float
+    """Of the increments of both from where they part."""
+    overshoot: float
+    """See tree.py."""
+
+
 @dataclass(frozen=True)
 class Link:
     """An edge between two nodes: models by their numbers, unobserved ancestors as ("unobserved", number)."""
@@ -25,9 +39,10 @@ class Link:
     """Squared."""
     support: float | None
     """Share of resampled trees that have it."""
+    raw: float | None = None
+    """As `distance`, but of matrices as they are stored."""
     secondary: bool = False
-    alternatives: tuple[tuple[int, float, float], ...] = ()
-    """Models that the outer end may hang under as well, with the cosine of their increments, and the overshoot (tree.py)."""
+    alternatives: tuple[Alternative, ...] = ()
     mixture: Mixture | None = None
     """Of which the edge is a part."""
 
@@ -45,9 +60,7 @@ class Family:
     """Cosine of the increments from the first to the other two, of neighbours."""
 
 
-def family(
-    members: Sequence[int], distances: Distances, kin: Mapping[Pair, Kin], ranks: Ranks, seed: int
-) -> Family:
+def family(members: Sequence[int], distances: Distances, kin: Mapping[Pair, Kin], ranks: Ranks, seed: int) -> Family:
     """The tree of `members`.
 
     Distances are over matrices that all of them have, of the groups that match in all pairs; without any the tree is made
@@ -63,7 +76,7 @@ def family(
     equals = _equals(pooled[0], rank, raw)
     heads = [group[0] for group in equals]
     links = [
-        Link((members[a], members[b]), float(pooled[0][a, b]), 1.0)
+        Link((members[a], members[b]), float(pooled[0][a, b]), 1.0, float(raw[a, b]))
         for group in equals
         for a, b in _within(group, rank, raw)
     ]
@@ -74,9 +87,9 @@ def family(
     between = [[_closest(equals, heads, a, b, rank, raw) for b in nodes] for a in nodes]
     node_rank = np.array([[rank[pair] for pair in row] for row in between])
     trees = [grow(np.where(allowed, sample[index], np.nan), node_rank) for sample in pooled]
-    links += _tree_links(trees, members, nodes, between)
+    links += _tree_links(trees, members, nodes, between, raw)
     for at, one in mixtures.items():
-        links += _mixture_links(at, one, members, pooled)
+        links += _mixture_links(at, one, members, pooled, raw)
     return Family(tuple(members), tuple(links), among, frozenset(parts), _angles(trees[0], members, nodes))
 
 
@@ -135,7 +148,11 @@ def _mixtures(distance: Array, heads: Sequence[int]) -> dict[int, Mixture]:
 
 
 def _tree_links(
-    trees: Sequence[Tree], members: Sequence[int], nodes: Sequence[int], between: Sequence[Sequence[tuple[int, int]]]
+    trees: Sequence[Tree],
+    members: Sequence[int],
+    nodes: Sequence[int],
+    between: Sequence[Sequence[tuple[int, int]]],
+    raw: Array,
 ) -> list[Link]:
     tree, resampled = trees[0], trees[1:]
     splits = [{split for edge in one.edges for split in _splits(one, edge)} for one in resampled]
@@ -151,8 +168,11 @@ def _tree_links(
                 if one < tree.observed:
                     ends[at] = members[nodes[one]]
             support = np.mean([not _splits(tree, (a, b)).isdisjoint(one) for one in splits])
-        others = [_alternative(tree, a, b, other, members, nodes) for other in tree.doubts.get((a, b), ())]
-        found.append(Link((ends[0], ends[1]), float(tree.distance[a, b]), float(support), alternatives=tuple(others)))
+        others = [
+            _alternative(tree, (a, b), ends, other, members[nodes[other]]) for other in tree.doubts.get((a, b), ())
+        ]
+        stored = float(raw[between[a][b]]) if observed else None
+        found.append(Link((ends[0], ends[1]), float(tree.distance[a, b]), float(support), stored, False, tuple(others)))
     return found
 
 
@@ -161,21 +181,28 @@ def _splits(tree: Tree, edge: tuple[int, int]) -> set[frozenset[int]]:
     return {tree.beyond(*edge), tree.beyond(edge[1], edge[0])}
 
 
-def _alternative(
-    tree: Tree, a: int, b: int, other: int, members: Sequence[int], nodes: Sequence[int]
-) -> tuple[int, float, float]:
-    """`other` branches off at the inner end of the edge, and shares the direction of its outer end."""
-    inner, outer = (a, b) if other in tree.neighbours(a) else (b, a)
+def _alternative(tree: Tree, edge: tuple[int, int], ends: Sequence[object], other: int, model: int) -> Alternative:
+    """`other`, which is `model`, branches off at the inner end of the edge, and shares the direction of its outer end."""
+    at = 0 if other in tree.neighbours(edge[0]) else 1
+    inner, outer = edge[at], edge[1 - at]
     overshoot = shared(tree.distance, inner, other, outer) / tree.distance[inner, other]
-    return members[nodes[other]], cosine(tree.distance, inner, other, outer), float(overshoot)
+    return Alternative(ends[1 - at], model, cosine(tree.distance, inner, other, outer), float(overshoot))
 
 
-def _mixture_links(at: int, one: Mixture, members: Sequence[int], pooled: Array) -> list[Link]:
+def _mixture_links(at: int, one: Mixture, members: Sequence[int], pooled: Array, raw: Array) -> list[Link]:
     again = [mixture(sample, at, list(one.anchors)) for sample in pooled[1:]]
     support = float(np.mean([found is not None and set(found.parents) == set(one.parents) for found in again]))
     named = Mixture(tuple(members[anchor] for anchor in one.anchors), one.weights, one.unexplained)
     return [
-        Link((members[parent], members[at]), float(pooled[0][parent, at]), support, secondary=number > 0, mixture=named)
+        Link(
+            (members[parent], members[at]),
+            float(pooled[0][parent, at]),
+            support,
+            float(raw[parent, at]),
+            number > 0,
+            (),
+            named,
+        )
         for number, parent in enumerate(one.parents)
     ]
 

@@ -34,7 +34,9 @@ class FramePlan(Plan):
         """What of models `a` and `b` no unit compares."""
         for model, other in ((a, b), (b, a)):
             compared = {
-                unit.slots[unit.members.index(model)].address for unit in self.units if {model, other} <= {*unit.members}
+                unit.slots[unit.members.index(model)].address
+                for unit in self.units
+                if {model, other} <= {*unit.members}
             }
             for slot in self.models[model].slots:
                 if slot.address not in compared:

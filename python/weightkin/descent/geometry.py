@@ -55,8 +55,8 @@ def mixture(distance: Array, x: int, others: list[int]) -> Mixture | None:
 
     Weights must not be negative: of four models at the corners of a parallelogram (two, their common ancestor, and the sum
     of their changes) each is a mixture of the others with one negative weight, and distances do not tell which one is made
-    of the others. The best weights solve the normal equations of x - a_0 = sum of w_i (a_i - a_0), whose inner products follow from
-    distances.
+    of the others. The best weights solve the normal equations of x - a_0 = sum of w_i (a_i - a_0), whose inner products
+    follow from distances.
     """
     for size in (2, 3):
         found = []

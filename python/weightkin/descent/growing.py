@@ -51,9 +51,7 @@ def _sharing_parts(pairs: Sequence[Pair], traced: Traced) -> list[list[Pair]]:
         group = [left.pop(0)]
         for one in group:
             joined = [
-                other
-                for other in left
-                if set(one) & set(other) and traced.kin[one].parts & traced.kin[other].parts
+                other for other in left if set(one) & set(other) and traced.kin[one].parts & traced.kin[other].parts
             ]
             group += joined
             left = [other for other in left if other not in joined]

@@ -77,7 +77,11 @@ def lineage(
         described = describe_models(models)
         known = facts(described, found[0], [tokens_of(model) for model in models])
         throughput = work.throughput() | {"elapsed": round(time.perf_counter() - start, 3)}
-        return {"models": described, "throughput": throughput, **_collected(known, found[0], seed, align == "auto", write)}
+        return {
+            "models": described,
+            "throughput": throughput,
+            **_collected(known, found[0], seed, align == "auto", write),
+        }
 
     return record(
         "lineage", options, [model.checkpoint.fingerprint() for model in models],
@@ -90,10 +94,14 @@ def _of_results(results: Results, output: str | Path | None, resume: bool, seed:
     summary = results.summary
     if summary["command"] == "lineage":
         if output is not None:
-            raise ResultsError(f"{results.folder}: holds a family tree already", "leave -o out to look at it, or --export it")
+            raise ResultsError(
+                f"{results.folder}: holds a family tree already", "leave -o out to look at it, or --export it"
+            )
         return results
     if summary["command"] != "matrix":
-        raise ResultsError(f"{results.folder}: holds results of {summary['command']}; a tree needs those of matrix or lineage")
+        raise ResultsError(
+            f"{results.folder}: holds results of {summary['command']}; a tree needs those of matrix or lineage"
+        )
     kin = {(pair["a"], pair["b"]): Kin(pair["a"], pair["b"], pair, "in place") for pair in summary["pairs"]}
     traced = Traced(kin, [from_tables(results, range(len(summary["models"])))])
 

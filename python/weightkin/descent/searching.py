@@ -92,7 +92,11 @@ def _worth(found: Outcome) -> tuple[bool, bool, bool]:
 
 def inverse(alignment: Alignment, a: Model) -> Alignment:
     """From parts of A, the model `a`, to parts of B: of several that match one, the first."""
-    widths = {slot.address: slot.view.shape[slot.axes.index("neuron")] for slot in a.slots if "neuron" in slot.axes and slot.view}
+    widths = {
+        slot.address: slot.view.shape[slot.axes.index("neuron")]
+        for slot in a.slots
+        if "neuron" in slot.axes and slot.view
+    }
     layers = {
         component: {match: layer for layer, match in sorted(found.items(), reverse=True)}
         for component, found in alignment.layers.items()

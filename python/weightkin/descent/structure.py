@@ -36,7 +36,9 @@ class Structure:
         places = self.arrangement.keys() & other.arrangement.keys()
         for place in places:
             here, there = self.arrangement[place], other.arrangement[place]
-            moved += (here.keys() != there.keys()) + any(here[part] != there[part] for part in here.keys() & there.keys())
+            moved += (here.keys() != there.keys()) + any(
+                here[part] != there[part] for part in here.keys() & there.keys()
+            )
         return moved
 
 

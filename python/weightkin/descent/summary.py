@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +12,9 @@ import pyarrow as pa
 from ..meetings import VOCABULARY_ROLES
 from ..schema import Model
 from .direction import Direction, Facts, direction
-from .distances import DISTANCES, RESAMPLES, Distances
+from .distances import DISTANCES, RESAMPLES, Distances, Part
 from .forest import Family, Link
+from .geometry import ROUNDING
 from .growing import Forest
 from .kinship import Kin, pair_of
 from .tracing import Traced
@@ -26,6 +28,9 @@ EDGES = pa.schema(
 """One row per edge of summary["lineage"]. `kind`: "tree", or "secondary" where a model has a second parent. `length`: squared
 distance in balanced form (distances.py), which adds up along branches; `distance`: its root, about the relative size of the
 change. `child`: the end that is likely younger, null where nothing tells."""
+
+RESCALED, RAW = 10.0, 1e-3
+"""Ratio of squared distances as stored and in balanced form, and least distance as stored, from which scales were changed."""
 
 METHOD = (
     "Distances are those of balanced matrices (reference.balance), squared, over matrices that all models of a tree have. A "
@@ -59,6 +64,7 @@ def tokens_of(model: Model) -> int:
 
 def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dict[str, Any]:
     """The keys `lineage` and `pairs` of summary.json."""
+    known = replace(known, assembled=_assembled(found, known.names))
     nodes = [{"id": number, "name": name, "observed": True} for number, name in enumerate(known.names)]
     numbers: dict[object, int] = {number: number for number in range(len(nodes))}
     edges = []
@@ -66,7 +72,9 @@ def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dic
         ends = [numbers.setdefault(_key(end, family), len(numbers)) for end in link.ends]
         for end in ends:
             if end == len(nodes):
-                nodes.append({"id": end, "name": f"unobserved ancestor {end - len(known.names) + 1}", "observed": False})
+                nodes.append(
+                    {"id": end, "name": f"unobserved {end - len(known.names) + 1}", "observed": False}
+                )
         edges.append(_edge(link, ends, known, direction(link, family if inside else None, known), family))
     trees = _trees(nodes, edges)
     lineage = {
@@ -75,6 +83,26 @@ def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dic
         "statement": " ".join([*_sentences(nodes, edges, trees), SEARCHED if searched else IN_PLACE, CAVEAT]),
     }  # fmt: skip
     return {"lineage": lineage, "pairs": [_pair(one) for _, one in sorted(traced.kin.items())]}
+
+
+def _assembled(found: Forest, names: Sequence[str]) -> dict[int, list[str]]:
+    """Models that match more than one family, each in parts of its own."""
+    parts: dict[int, dict[int, list[str]]] = defaultdict(dict)
+    for link, family in found.between:
+        for end, other in (link.ends, link.ends[::-1]):
+            if isinstance(end, int) and isinstance(other, int):
+                parts[end][other] = _named(family.parts)
+    out = {}
+    for model, others in parts.items():
+        if len({tuple(one) for one in others.values()}) > 1:
+            listed = " and ".join(f"{names[other]} in {', '.join(one)}" for other, one in others.items())
+            out[model] = [f"{names[model]} matches {listed}: it holds parts of both"]
+    return out
+
+
+def _named(parts: Collection[Part]) -> list[str]:
+    """Component and group, or one word where they are the same; text goes without saying."""
+    return [group if component in ("text", group) else f"{component} {group}" for component, group in sorted(parts)]
 
 
 def _links(found: Forest) -> Iterator[tuple[Family, Link, bool]]:
@@ -95,16 +123,26 @@ def _edge(link: Link, ends: Sequence[int], known: Facts, found: Direction, famil
     child = None if found.child is None else ends[link.ends.index(found.child)]
     return {
         "a": ends[0], "b": ends[1], "kind": "secondary" if link.secondary else "tree",
-        "relation": kin.relation if kin else "inferred", "how": kin.how if kin else [],
+        "relation": kin.relation if kin else "inferred", "how": _how(kin, link),
         "components": entry["verdict"]["components"] if kin else {},
-        "parts": [" ".join(dict.fromkeys(part)) for part in sorted(kin.parts if kin else family.parts)],
-        "source": kin.source if kin else "inferred", "pearson": kin.pearson if kin else None, "z": kin.z if kin else None,
-        "length": link.distance, "distance": None if link.distance is None else link.distance**0.5,
+        "parts": _named(kin.parts if kin else family.parts),
+        "source": kin.source if kin else "inferred", "pearson": kin.pearson if kin else None,
+        "z": kin.z if kin else None, "length": link.distance,
+        "distance": None if link.distance is None else link.distance**0.5,
+        "raw_distance": None if link.raw is None else link.raw**0.5,
         "support": link.support, "child": child, "strong": found.strong and child is not None, "reasons": found.reasons,
         "alternatives": [
-            {"model": model, "cosine": cosine, "overshoot": overshoot} for model, cosine, overshoot in link.alternatives
+            one._asdict() | {"outer": ends[link.ends.index(one.outer)]} for one in link.alternatives
         ],
     }  # fmt: skip
+
+
+def _how(kin: Kin | None, link: Link) -> list[str]:
+    """The words of the verdict, and `rescaled` where the difference as stored is mostly one of scales."""
+    if kin is None:
+        return []
+    rescaled = link.raw is not None and link.distance is not None and link.raw > RESCALED * max(link.distance, ROUNDING)
+    return [*kin.how, *(["rescaled"] if rescaled and link.raw and link.raw > RAW else [])]
 
 
 def _trees(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -127,17 +165,28 @@ def _trees(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]
             return away, len(mine), -node
 
         root = max(members, key=standing)
-        rooted = bool(inside) and all(edge["child"] not in (None, root) for edge in inside if root in (edge["a"], edge["b"]))
+        rooted = bool(inside) and all(
+            edge["child"] not in (None, root) for edge in inside if root in (edge["a"], edge["b"])
+        )
         out.append({"nodes": members, "root": root, "rooted": rooted})
     return out
 
 
-def _notes(kin: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """On pairs that share norms alone: never an edge."""
+def _notes(kin: Iterable[Kin], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """On models that share norms alone with others: never an edge."""
+    found: dict[int, list[int]] = defaultdict(list)
     for one in kin:
         if one.relation == "norms_only":
-            text = f"{names[one.a]} and {names[one.b]} share norm gains, and nothing else that could be tested: no edge"
-            yield {"a": one.a, "b": one.b, "relation": "norms_only", "text": text}
+            found[one.a].append(one.b)
+            found[one.b].append(one.a)
+    while found:
+        model = max(found, key=lambda one: (len(found[one]), -one))
+        others = found.pop(model)
+        for other in others:
+            found[other].remove(model)
+        found = defaultdict(list, {one: left for one, left in found.items() if left})
+        text = f"{names[model]} shares norm gains with {', '.join(names[other] for other in others)}, and no matrices: no edge"
+        yield {"model": model, "others": others, "relation": "norms_only", "text": text}
 
 
 def _sentences(
@@ -147,7 +196,7 @@ def _sentences(
     for tree in trees:
         if len(tree["nodes"]) > 1:
             listed = ", ".join(names[node] for node in tree["nodes"] if nodes[node]["observed"])
-            yield f"Of one family: {listed}."
+            yield f"{listed} are of one family."
     for edge in edges:
         if edge["kind"] == "secondary":
             yield f"{names[edge['a']]} and {names[edge['b']]} share {', '.join(edge['parts'])} too."

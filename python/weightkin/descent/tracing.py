@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 from ..aligning import FIRST_NUMBER
 from ..comparison import Work
@@ -17,7 +18,8 @@ from ..results.evidence import PairEvidence
 from ..results.journal import Journal
 from ..results.packing import unpack
 from ..results.summary import PairTotals, numbers
-from ..results.tables import PairSweep, pair_of as number_of
+from ..results.tables import PairSweep
+from ..results.tables import pair_of as number_of
 from ..results.verdict import judge
 from .distances import Distances, from_journal
 from .frame import FramePlan, frame
@@ -100,9 +102,7 @@ class Tracer:
                     self._take_along(first[here], first[there], found, matches)
         return matches
 
-    def _take_along(
-        self, reference: int, other: int, found: Traced, matches: dict[int, dict[int, Alignment]]
-    ) -> None:
+    def _take_along(self, reference: int, other: int, found: Traced, matches: dict[int, dict[int, Alignment]]) -> None:
         """The family of `other`, which was found to match `reference`, matches it too."""
         for member, alignment in matches.pop(other).items():
             if (reference, member) in found.outcomes:
@@ -115,9 +115,7 @@ class Tracer:
     def _explained(self, model: int, found: Traced) -> bool:
         return any(one.explained for pair, one in found.kin.items() if model in pair)
 
-    def _search(
-        self, reference: int, model: int, found: Traced, matches: dict[int, dict[int, Alignment]]
-    ) -> None:
+    def _search(self, reference: int, model: int, found: Traced, matches: dict[int, dict[int, Alignment]]) -> None:
         outcome = self._outcome(reference, model)
         found.outcomes[reference, model] = outcome
         kin = Kin(*pair_of(reference, model), outcome.entry, "search") if outcome.entry else None
@@ -142,9 +140,7 @@ class Tracer:
         members = sorted((reference, *alignments))
         found.distances.append(from_journal(ordered, self.journal, members))
         moved = {model for model, one in alignments.items() if one != Alignment()}
-        pairs = [
-            pair for pair in combinations(members, 2) if moved & set(pair) and not found.kin[pair].source == "search"
-        ]
+        pairs = [pair for pair in combinations(members, 2) if moved & set(pair) and found.kin[pair].source != "search"]
         found.kin |= _in_order(ordered, self.journal, pairs, found)
         models = self.plan.models
         structures: dict[int, Structure] = {
@@ -174,7 +170,7 @@ def _in_order(plan: FramePlan, journal: Journal, pairs: list[Pair], found: Trace
     for (a, b), total in totals.items():
         for row in plan.untested(a, b):
             total.add(row, None)
-        entry = {"a": a, "b": b, "coverage": total.coverage.to_dict()}
+        entry: dict[str, Any] = {"a": a, "b": b, "coverage": total.coverage.to_dict()}
         for level, names in (("role", ("component", "group", "role")), ("group", ("component", "group"))):
             entry[f"{level}s"] = total.level(level, names)
         judge(entry, [plan.models[model].checkpoint.name for model in (a, b)], evidence[a, b])

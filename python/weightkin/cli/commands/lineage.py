@@ -46,7 +46,8 @@ def command(
     if settings["resume"] and settings["output"] is None:
         raise click.UsageError("--resume needs the folder of the interrupted run: -o DIR")
     from ...descent import lineage
-    from ...descent.export import check, export as write
+    from ...descent.export import check
+    from ...descent.export import export as write
     from ..views.lineage import show_lineage
 
     if export is not None:

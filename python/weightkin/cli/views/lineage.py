@@ -15,6 +15,10 @@ from ..text import coefficient, magnitude, percent, safe
 from .models import show_models
 from .tables import table
 
+DOUBT = (
+    "Training on the same data from one start does that as well as descent, and it goes further in that direction than "
+    "descent explains; so they are drawn as siblings."
+)
 Record = Mapping[str, Any]
 ARROW, GUESS, UNDIRECTED = "→", "⇢", "–"
 PLAIN = {ARROW: "->", GUESS: "~>", UNDIRECTED: "-"}
@@ -47,16 +51,16 @@ def show_lineage(console: Console, results: Results, verbose: bool) -> None:
     _doubts(console, lineage, names)
     signs = {ARROW: "an edit tells who is younger", GUESS: "how branches meet suggests it", UNDIRECTED: "nothing tells"}
     shown = "; ".join(f"{_sign(console, sign, True)} {meaning}" for sign, meaning in signs.items())
-    console.print(Text(f"{shown}. away: size of the change between the two, of 1, whatever their order and scales.", "dim"))
+    console.print(
+        Text(f"{shown}. away: size of the change between the two, of 1, whatever their order and scales.", "dim")
+    )
     console.print(Text(lineage["statement"], "dim"))
 
 
 def _names(lineage: Record) -> list[str]:
     """Of nodes; those that repeat with their number."""
     names = [node["name"] for node in lineage["nodes"]]
-    return [
-        safe(name if names.count(name) == 1 else f"{name} ({number + 1})") for number, name in enumerate(names)
-    ]
+    return [safe(name if names.count(name) == 1 else f"{name} ({number + 1})") for number, name in enumerate(names)]
 
 
 def _drawn(console: Console, lineage: Record, names: Sequence[str], tree: Record) -> Tree:
@@ -127,21 +131,18 @@ def _reasons(console: Console, lineage: Record, names: Sequence[str]) -> None:
 
 
 def _doubts(console: Console, lineage: Record, names: Sequence[str]) -> None:
-    rows = [(edge, other) for edge in lineage["edges"] for other in edge["alternatives"]]
-    if not rows:
+    """Models that may hang under another, by that other."""
+    found: dict[int, list[tuple[Record, Record]]] = defaultdict(list)
+    for edge in lineage["edges"]:
+        for other in edge["alternatives"]:
+            found[other["model"]].append((edge, other))
+    if not found:
         return
     console.print(Text("In doubt", "bold yellow"))
-    shown = table(["model", "may hang under", "instead"], ["cosine", "overshoot"])
-    for edge, other in rows:
-        ends = names[edge["a"]], names[edge["b"]]
-        shown.add_row(f"{ends[0]} / {ends[1]}", names[other["model"]], "", coefficient(other["cosine"]), f"{other['overshoot']:.1f}")
+    shown = table(["place of", "instead may be under", "because both changed in one direction since they part: cosine"])
+    for model, rows in found.items():
+        placed = [names[other["outer"]] for _, other in rows]
+        shown.add_row(", ".join(placed), names[model], ", ".join(coefficient(other["cosine"]) for _, other in rows))
     console.print(shown)
-    console.print(
-        Text(
-            "cosine: of both models' changes since their branches part; overshoot: how often the second's whole change fits into "
-            "the first's along it (1: as a descendant's would, 0: as an independent sibling's). Above 1.3 training on the same "
-            "data explains it by itself.",
-            "dim",
-        )
-    )
+    console.print(Text(DOUBT, "dim"))
     console.print()
