@@ -103,6 +103,16 @@ class Distances:
         found = weights @ values.reshape(len(values), -1)
         return np.asarray(found.reshape(*weights.shape[:-1], *values.shape[1:]))
 
+    def by_layer(self) -> Array:
+        """[layers, n, n]: squared distances within each layer, as `pooled` weighs them."""
+        weights = self.weights()[0]
+        layers = [(one.component, one.layer) for one in self.matrices]
+        found = []
+        for layer in sorted(set(layers), key=str):
+            inside = np.where([one == layer for one in layers], weights, 0.0)
+            found.append(self.pooled(inside / inside.sum()))
+        return np.array(found)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows of `DISTANCES`, without their family."""
         places = [one[:3] for one in self.matrices]

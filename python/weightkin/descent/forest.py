@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import permutations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +12,12 @@ import numpy as np
 from .distances import RESAMPLES, Distances, Part
 from .geometry import ROUNDING, Array, Mixture, cosine, mixture, shared
 from .kinship import Kin, Pair, pair_of
-from .tree import Tree, grow, spanning
+from .tree import COLLINEAR, SHARED, Tree, grow, spanning
 
 Ranks = Mapping[Pair, int]
+UNEVEN = 0.1
+"""Standard deviation over layers of the overshoot of a descendant (tree.py) from which its place is in doubt: of independent
+steps it is 0 but for chance, of siblings that were trained on the same data 0.15 of its mean and more."""
 
 
 class Alternative(NamedTuple):
@@ -87,7 +90,8 @@ def family(members: Sequence[int], distances: Distances, kin: Mapping[Pair, Kin]
     between = [[_closest(equals, heads, a, b, rank, raw) for b in nodes] for a in nodes]
     node_rank = np.array([[rank[pair] for pair in row] for row in between])
     trees = [grow(np.where(allowed, sample[index], np.nan), node_rank) for sample in pooled]
-    links += _tree_links(trees, members, nodes, between, raw)
+    uneven = _uneven(trees[0], node_rank, among.by_layer()[:, nodes][:, :, nodes])
+    links += _tree_links(trees, members, nodes, between, raw, uneven)
     for at, one in mixtures.items():
         links += _mixture_links(at, one, members, pooled, raw)
     return Family(tuple(members), tuple(links), among, frozenset(parts), _angles(trees[0], members, nodes))
@@ -153,6 +157,7 @@ def _tree_links(
     nodes: Sequence[int],
     between: Sequence[Sequence[tuple[int, int]]],
     raw: Array,
+    uneven: Mapping[tuple[int, int], tuple[int, int, int]],
 ) -> list[Link]:
     tree, resampled = trees[0], trees[1:]
     splits = [{split for edge in one.edges for split in _splits(one, edge)} for one in resampled]
@@ -171,6 +176,9 @@ def _tree_links(
         others = [
             _alternative(tree, (a, b), ends, other, members[nodes[other]]) for other in tree.doubts.get((a, b), ())
         ]
+        if (a, b) in uneven:
+            inner, middle, outer = uneven[a, b]
+            others.append(_of_chain(tree, ends[(a, b).index(outer)], inner, middle, outer, members[nodes[inner]]))
         stored = float(raw[between[a][b]]) if observed else None
         found.append(Link((ends[0], ends[1]), float(tree.distance[a, b]), float(support), stored, False, tuple(others)))
     return found
@@ -187,6 +195,31 @@ def _alternative(tree: Tree, edge: tuple[int, int], ends: Sequence[object], othe
     inner, outer = edge[at], edge[1 - at]
     overshoot = shared(tree.distance, inner, other, outer) / tree.distance[inner, other]
     return Alternative(ends[1 - at], model, cosine(tree.distance, inner, other, outer), float(overshoot))
+
+
+def _uneven(tree: Tree, rank: Array, layers: Array) -> dict[tuple[int, int], tuple[int, int, int]]:
+    """Of edges b - c: paths a - b - c of observed nodes whose overshoot is not the same in all layers, where descent of c from
+    b by independent steps makes it 1 in each.
+
+    `layers`: [layers, n, n], squared distances.
+    """
+    found = {}
+    for b in range(tree.observed):
+        around = [node for node in tree.neighbours(b) if node < tree.observed]
+        for a, c in permutations(around, 2):
+            distance = tree.distance
+            if rank[a, c] > rank[b, c] or not ROUNDING < distance[a, b] < distance[b, c]:
+                continue
+            if SHARED <= cosine(distance, a, b, c) < COLLINEAR:
+                overshoot = [shared(one, a, b, c) / one[a, b] for one in layers if one[a, b] > ROUNDING]
+                if np.std(overshoot) > UNEVEN:
+                    found[min(b, c), max(b, c)] = a, b, c
+    return found
+
+
+def _of_chain(tree: Tree, end: object, a: int, b: int, c: int, model: int) -> Alternative:
+    overshoot = shared(tree.distance, a, b, c) / tree.distance[a, b]
+    return Alternative(end, model, cosine(tree.distance, a, b, c), float(overshoot))
 
 
 def _mixture_links(at: int, one: Mixture, members: Sequence[int], pooled: Array, raw: Array) -> list[Link]:

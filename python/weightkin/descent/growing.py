@@ -29,14 +29,16 @@ def forest(models: int, traced: Traced, seed: int) -> Forest:
     crossing = [pair for pair, one in traced.kin.items() if one.related and home[pair[0]] != home[pair[1]]]
     between: list[tuple[Link, Family]] = []
     for pairs in _sharing_parts(crossing, traced):
-        members = sorted({model for pair in pairs for model in pair})
-        found = _family(members, traced, seed)
+        found = _family(sorted({model for pair in pairs for model in pair}), traced, seed)
         lead = {model for link, _ in between for model in link.ends}
-        for link in found.links:
-            ends = [end for end in link.ends if isinstance(end, int)]
-            if len(ends) == 2 and home[ends[0]] != home[ends[1]]:
-                second = bool(lead & set(ends))
-                between.append((replace(link, secondary=second), found))
+        joined = list(range(len(known)))
+        for link in sorted(found.links, key=lambda one: one.distance or 0.0):
+            a, b = link.ends
+            if not isinstance(a, int) or not isinstance(b, int) or joined[home[a]] == joined[home[b]]:
+                continue
+            old, new = joined[home[b]], joined[home[a]]
+            joined = [new if one == old else one for one in joined]
+            between.append((replace(link, secondary=not lead.isdisjoint({a, b})), found))
     return Forest(grown, between)
 
 

@@ -72,9 +72,7 @@ def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dic
         ends = [numbers.setdefault(_key(end, family), len(numbers)) for end in link.ends]
         for end in ends:
             if end == len(nodes):
-                nodes.append(
-                    {"id": end, "name": f"unobserved {end - len(known.names) + 1}", "observed": False}
-                )
+                nodes.append({"id": end, "name": f"unobserved {end - len(known.names) + 1}", "observed": False})
         edges.append(_edge(link, ends, known, direction(link, family if inside else None, known), family))
     trees = _trees(nodes, edges)
     lineage = {

@@ -77,9 +77,13 @@ class Tracer:
         return found
 
     def _searched(self, found: Traced) -> dict[int, dict[int, Alignment]]:
-        """Searches; returns how the models of each family match its reference."""
+        """Searches one model of each family against one of each other; returns how the models of each family, and those that
+        match it in part, match its reference.
+
+        A family here are models that explain each other in place. One that is found to match another joins it.
+        """
         sizes = [model.checkpoint.parameters for model in self.plan.models]
-        known = families(len(sizes), [pair for pair, one in found.kin.items() if one.related])
+        known = families(len(sizes), [pair for pair, one in found.kin.items() if one.explained])
         first = [representative(members, found.kin, sizes) for members in known]
         matches = {
             one: {member: Alignment() for member in members if member != one}
@@ -87,41 +91,32 @@ class Tracer:
         }
         if self.searcher is None:
             return matches
-        for reference, members in zip(first, known, strict=True):
-            for member in members:
-                if member != reference and not self._explained(member, found):
-                    self._search(reference, member, found, matches)
-        for i, j in combinations(range(len(known)), 2):
-            for here, there in ((i, j), (j, i)):
-                for member in known[there]:
-                    new = (first[here], member) not in found.outcomes and (member, first[here]) not in found.outcomes
-                    if new and (member == first[there] or not self._explained(member, found)):
-                        self._search(first[here], member, found, matches)
-                relation = found.outcomes.get((first[here], first[there]))
-                if relation is not None and relation.relation in WHOLE_RELATIONS:
-                    self._take_along(first[here], first[there], found, matches)
+        # Those that match in part first: once they are explained, they need not be held against the others.
+        pairs = sorted(combinations(first, 2), key=lambda pair: not found.kin[pair_of(*pair)].related)
+        for reference, other in pairs:
+            if reference in matches and other in matches:
+                outcome = self._search(reference, other, found, matches)
+                if outcome.relation in WHOLE_RELATIONS:
+                    self._take_along(reference, other, found, matches)
         return matches
 
     def _take_along(self, reference: int, other: int, found: Traced, matches: dict[int, dict[int, Alignment]]) -> None:
         """The family of `other`, which was found to match `reference`, matches it too."""
         for member, alignment in matches.pop(other).items():
-            if (reference, member) in found.outcomes:
-                continue
             if alignment == Alignment() and found.kin[pair_of(other, member)].explained:
                 matches[reference][member] = matches[reference][other]
-            else:
+            elif (reference, member) not in found.outcomes:
                 self._search(reference, member, found, matches)
 
-    def _explained(self, model: int, found: Traced) -> bool:
-        return any(one.explained for pair, one in found.kin.items() if model in pair)
-
-    def _search(self, reference: int, model: int, found: Traced, matches: dict[int, dict[int, Alignment]]) -> None:
+    def _search(self, reference: int, model: int, found: Traced, matches: dict[int, dict[int, Alignment]]) -> Outcome:
         outcome = self._outcome(reference, model)
         found.outcomes[reference, model] = outcome
-        kin = Kin(*pair_of(reference, model), outcome.entry, "search") if outcome.entry else None
-        if kin is not None and kin.related and reference in matches:
-            found.kin[pair_of(reference, model)] = kin
-            matches[reference][model] = outcome.alignment
+        if outcome.entry:
+            kin = Kin(*pair_of(reference, model), outcome.entry, "search")
+            if kin.related:
+                found.kin[pair_of(reference, model)] = kin
+                matches[reference][model] = outcome.alignment
+        return outcome
 
     def _outcome(self, reference: int, model: int) -> Outcome:
         """Of a search, once for all runs that share the journal."""
@@ -139,8 +134,7 @@ class Tracer:
         self.work.sweep(ordered, self.journal, self.relabellings)
         members = sorted((reference, *alignments))
         found.distances.append(from_journal(ordered, self.journal, members))
-        moved = {model for model, one in alignments.items() if one != Alignment()}
-        pairs = [pair for pair in combinations(members, 2) if moved & set(pair) and found.kin[pair].source != "search"]
+        pairs = [pair for pair in combinations(members, 2) if not found.kin[pair].explained]
         found.kin |= _in_order(ordered, self.journal, pairs, found)
         models = self.plan.models
         structures: dict[int, Structure] = {

@@ -1,0 +1,72 @@
+"""The family tree of models that were really trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import weightkin
+from test_lineage import edges
+from weightkin import Results
+
+CHILDREN = ("sft", "cpt", "permuted", "laundered", "upscaled", "pruned")
+"""Of base."""
+STRANGERS = ("twin", "solar", "vlm_c")
+
+
+@pytest.fixture(scope="module")
+def found(zoo: Path) -> Results:
+    names = ("pruned", "sft", "twin", "cpt", "permuted", "base", "laundered", "upscaled", "solar", "upcycled", "dense",
+             "vlm_a", "vlm_b", "vlm_c")  # fmt: skip
+    scaled = [zoo / "scaled"] if (zoo / "scaled").exists() else []
+    return weightkin.lineage([*(zoo / name for name in names), *scaled], null=64, threads=2)
+
+
+def test_every_model_hangs_where_it_came_from(found: Results) -> None:
+    names = {node["name"] for node in found.summary["lineage"]["nodes"]}
+    children = [name for name in (*CHILDREN, "scaled") if name in names]
+    wanted = {frozenset(("base", name)) for name in children} | {
+        frozenset(("dense", "upcycled")),
+        frozenset(("vlm_a", "vlm_b")),
+    }
+    assert {frozenset(pair) for pair in edges(found)} == wanted
+    assert not edges(found, "secondary")
+    assert all(edge["support"] > 0.8 for edge in edges(found).values())
+
+
+def test_what_the_edges_say(found: Results) -> None:
+    by_pair = {frozenset(pair): edge for pair, edge in edges(found).items()}
+    names = [node["name"] for node in found.summary["lineage"]["nodes"]]
+
+    def edge(a: str, b: str) -> tuple[list[str], str | None, bool]:
+        one = by_pair[frozenset((a, b))]
+        return one["how"], None if one["child"] is None else names[one["child"]], one["strong"]
+
+    assert edge("base", "upscaled") == (["depth_upscaled"], "upscaled", True)
+    assert edge("dense", "upcycled") == (["upcycled"], "upcycled", True)
+    assert edge("base", "pruned") == (["pruned"], "pruned", False)
+    assert edge("base", "sft") == (["finetuned"], "sft", False)
+    assert edge("base", "permuted") == (["permuted"], "permuted", False)
+    assert edge("vlm_a", "vlm_b")[1] is None
+    vision = by_pair[frozenset(("vlm_a", "vlm_b"))]
+    assert vision["relation"] == "partial" and "vision attention" in vision["parts"]
+    assert all("text" not in part and not part.startswith("attention") for part in vision["parts"])
+    first = found.summary["lineage"]["trees"][0]
+    assert names[first["root"]] == "base" and first["rooted"]
+
+
+def test_what_siblings_learned_alike_is_said(found: Results) -> None:
+    """All were trained on the same text: that sft, which moved least, is the parent of others cannot be excluded."""
+    names = [node["name"] for node in found.summary["lineage"]["nodes"]]
+    doubted = {
+        names[other["outer"]]: names[other["model"]] for edge in edges(found).values() for other in edge["alternatives"]
+    }
+    assert doubted and set(doubted.values()) == {"sft"} and set(doubted) <= {"cpt", "laundered", "upscaled", "pruned"}
+
+
+def test_strangers_stay_apart(found: Results) -> None:
+    lineage = found.summary["lineage"]
+    names = [node["name"] for node in lineage["nodes"]]
+    apart = {names[tree["nodes"][0]] for tree in lineage["trees"] if len(tree["nodes"]) == 1}
+    assert apart == set(STRANGERS)
