@@ -106,6 +106,8 @@ def test_directions_have_reasons(found: Results) -> None:
     sibling = tree["base", "sibling"]
     assert names[sibling["child"]] == "sibling" and not sibling["strong"] and "branches meet" in sibling["reasons"][0]
     assert tree["stranger", "stranger-tuned"]["child"] is None
+    grandchild = tree["child", "grandchild"]
+    assert names[grandchild["child"]] == "grandchild" and "one origin" in grandchild["reasons"][0]
     first = found.summary["lineage"]["trees"][0]
     assert names[first["root"]] == "base" and first["rooted"]
 

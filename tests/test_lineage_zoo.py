@@ -35,12 +35,15 @@ def test_every_model_hangs_where_it_came_from(found: Results) -> None:
     assert all(edge["support"] > 0.8 for edge in edges(found).values())
 
 
-def test_what_the_edges_say(found: Results) -> None:
-    by_pair = {frozenset(pair): edge for pair, edge in edges(found).items()}
-    names = [node["name"] for node in found.summary["lineage"]["nodes"]]
+def test_what_the_edges_say(found: Results, in_parts: Results) -> None:
+    by_pair = {
+        frozenset(pair): (edge, [node["name"] for node in one.summary["lineage"]["nodes"]])
+        for one in (found, in_parts)
+        for pair, edge in edges(one).items()
+    }
 
     def edge(a: str, b: str) -> tuple[list[str], str | None, bool]:
-        one = by_pair[frozenset((a, b))]
+        one, names = by_pair[frozenset((a, b))]
         return one["how"], None if one["child"] is None else names[one["child"]], one["strong"]
 
     assert edge("base", "upscaled") == (["depth_upscaled"], "upscaled", True)
@@ -49,10 +52,11 @@ def test_what_the_edges_say(found: Results) -> None:
     assert edge("base", "sft") == (["finetuned"], "sft", False)
     assert edge("base", "permuted") == (["permuted"], "permuted", False)
     assert edge("vlm_a", "vlm_b")[1] is None
-    vision = by_pair[frozenset(("vlm_a", "vlm_b"))]
+    vision, _ = by_pair[frozenset(("vlm_a", "vlm_b"))]
     assert vision["relation"] == "partial" and "vision attention" in vision["parts"]
     assert all("text" not in part and not part.startswith("attention") for part in vision["parts"])
     first = found.summary["lineage"]["trees"][0]
+    names = [node["name"] for node in found.summary["lineage"]["nodes"]]
     assert names[first["root"]] == "base" and first["rooted"]
 
 
@@ -65,8 +69,9 @@ def test_what_siblings_learned_alike_is_said(found: Results) -> None:
     assert doubted and set(doubted.values()) == {"sft"} and set(doubted) <= {"cpt", "laundered", "upscaled", "pruned"}
 
 
-def test_strangers_stay_apart(found: Results) -> None:
-    lineage = found.summary["lineage"]
-    names = [node["name"] for node in lineage["nodes"]]
-    apart = {names[tree["nodes"][0]] for tree in lineage["trees"] if len(tree["nodes"]) == 1}
+def test_strangers_stay_apart(found: Results, in_parts: Results) -> None:
+    apart = set()
+    for one in (found, in_parts):
+        lineage = one.summary["lineage"]
+        apart |= {lineage["nodes"][tree["nodes"][0]]["name"] for tree in lineage["trees"] if len(tree["nodes"]) == 1}
     assert apart == set(STRANGERS)

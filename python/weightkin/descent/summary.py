@@ -63,9 +63,11 @@ def tokens_of(model: Model) -> int:
 
 
 def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dict[str, Any]:
-    """The keys `lineage` and `pairs` of summary.json."""
+    """The key `lineage` of summary.json."""
     known = replace(known, assembled=_assembled(found, known.names))
-    nodes = [{"id": number, "name": name, "observed": True} for number, name in enumerate(known.names)]
+    nodes: list[dict[str, Any]] = [
+        {"id": number, "name": name, "observed": True} for number, name in enumerate(known.names)
+    ]
     numbers: dict[object, int] = {number: number for number in range(len(nodes))}
     edges = []
     for family, link, inside in _links(found):
@@ -74,13 +76,15 @@ def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dic
             if end == len(nodes):
                 nodes.append({"id": end, "name": f"unobserved {end - len(known.names) + 1}", "observed": False})
         edges.append(_edge(link, ends, known, direction(link, family if inside else None, known), family))
+    _away_from_origins(edges, [node["name"] for node in nodes])
     trees = _trees(nodes, edges)
     lineage = {
         "nodes": nodes, "edges": edges, "trees": trees, "notes": list(_notes(known.kin.values(), known.names)),
-        "resamples": RESAMPLES, "searched": searched, "method": METHOD,
+        "pairs": [_pair(one) for _, one in sorted(traced.kin.items())], "resamples": RESAMPLES, "searched": searched,
+        "method": METHOD,
         "statement": " ".join([*_sentences(nodes, edges, trees), SEARCHED if searched else IN_PLACE, CAVEAT]),
     }  # fmt: skip
-    return {"lineage": lineage, "pairs": [_pair(one) for _, one in sorted(traced.kin.items())]}
+    return {"lineage": lineage}
 
 
 def _assembled(found: Forest, names: Sequence[str]) -> dict[int, list[str]]:
@@ -143,6 +147,21 @@ def _how(kin: Kin | None, link: Link) -> list[str]:
     return [*kin.how, *(["rescaled"] if rescaled and link.raw and link.raw > RAW else [])]
 
 
+def _away_from_origins(edges: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """A model that came from one neighbour did not come from another: edges without a direction lead away from it."""
+    inside = [edge for edge in edges if edge["kind"] == "tree"]
+    waiting = [edge["child"] for edge in inside if edge["child"] is not None]
+    while waiting:
+        model = waiting.pop(0)
+        for edge in inside:
+            if edge["child"] is None and not edge["reasons"] and model in (edge["a"], edge["b"]):
+                edge["child"] = edge["b"] if edge["a"] == model else edge["a"]
+                edge["reasons"] = [
+                    f"{names[model]} is taken to come from another neighbour, and a model has one origin"
+                ]
+                waiting.append(edge["child"])
+
+
 def _trees(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Nodes that tree edges connect, the largest tree first, each with the node that it is drawn from."""
     tree = list(range(len(nodes)))
@@ -197,7 +216,7 @@ def _sentences(
             yield f"{listed} are of one family."
     for edge in edges:
         if edge["kind"] == "secondary":
-            yield f"{names[edge['a']]} and {names[edge['b']]} share {', '.join(edge['parts'])} too."
+            yield f"Not drawn as a branch: {names[edge['a']]} and {names[edge['b']]} match too, in {', '.join(edge['parts'])}."
     apart = [names[tree["nodes"][0]] for tree in trees if len(tree["nodes"]) == 1]
     if apart:
         yield f"No evidence of kin in a tree: {', '.join(apart)}; that is not proof of independence."

@@ -31,7 +31,7 @@ def statements(results: Results) -> list[dict[str, Any]]:
             "coverage": bars(pair.entry), "pairing": pairing(pair.entry),
         })  # fmt: skip
     names = [model["name"] for model in results.summary["models"]]
-    for key in ("layers", "experts"):
+    for key in ("layers", "experts", "lineage"):
         text = results.summary.get(key, {}).get("statement")
         if text:
             title = " and ".join(names)

@@ -14,14 +14,14 @@ from typing import Any
 from ..errors import ResultsError, WeightkinError
 from ..results import Results, load
 from ..results.folder import strict_json
-from . import experts, groups, heatmaps, layer_maps, matrix, nulls, tensors
+from . import experts, family_tree, groups, heatmaps, layer_maps, matrix, nulls, tensors
 from .claims import claims
 from .coverage import statements
 from .provenance import provenance
 
 MOST_TENSORS, MOST_BLOCKS = 30_000, 120_000
 """On one page: together about 7 MB."""
-SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "models", "start")
+SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "models", "family", "start")
 """In order; one after the other they are one script."""
 
 
@@ -75,6 +75,7 @@ def _part(results: Results, sharing: int) -> dict[str, Any]:
     """What the page says of one of so many results."""
     null = nulls.section(results)
     sections = [
+        *family_tree.sections(results),
         *groups.sections(results),
         *([null] if null else []),
         *heatmaps.sections(results),
