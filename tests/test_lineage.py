@@ -203,7 +203,7 @@ def test_resumed(models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_refusals(models: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="a tree takes 2 to 16"):
+    with pytest.raises(PlanError, match="1 given: a tree takes 2 to 16 models"):
         weightkin.lineage(models[:1])
     with pytest.raises(PlanError, match="a null of 5"):
         weightkin.lineage(models[:2], null=5)

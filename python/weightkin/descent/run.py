@@ -56,7 +56,7 @@ def lineage(
     if len(paths) == 1 and (Path(paths[0]) / SUMMARY).is_file():
         return _of_results(load(paths[0]), output, resume, seed)
     if not 2 <= len(paths) <= MAX_MODELS:
-        raise PlanError(f"{len(paths)} models given: a tree takes 2 to {MAX_MODELS}, or one folder of stored results")
+        raise PlanError(f"{len(paths)} given: a tree takes 2 to {MAX_MODELS} models, or one folder of stored results")
     if null < FEWEST_DRAWS:
         raise PlanError(f"a null of {null} draws can show nothing: give at least {FEWEST_DRAWS}")
     threads = thread_count(threads)
@@ -112,8 +112,8 @@ def _of_results(results: Results, output: str | Path | None, resume: bool, seed:
     def nothing_to_read(_: Journal) -> dict[str, Any]:
         return {"devices": summary["devices"], "throughput": describe_throughput(0, 0)}
 
-    fingerprints = [model["fingerprint"] for model in summary["models"]]
-    options = {"seed": seed, "results": str(results.folder), "align": "none", "null": summary["options"]["null"]}
+    fingerprints = [str(results.folder), *(model["fingerprint"] for model in summary["models"])]
+    options = {"seed": seed, "align": "none", "null": summary["options"]["null"]}
     compute: Callable[[Journal], dict[str, Any]] = nothing_to_read
     return record(
         "lineage", options, fingerprints, output=output, resume=resume, units=0, compute=compute, schemas=SCHEMAS,
