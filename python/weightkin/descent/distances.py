@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..errors import ResultsError
 from ..plan import Plan
@@ -82,6 +83,7 @@ class Distances:
         group = np.array(
             [groups.index((*one, matrix.group)) for one, matrix in zip(layers, self.matrices, strict=True)]
         )
+        in_layer = np.array([len(set(group[layer == one])) for one in range(len(names))])
         size = np.array([one.parameters for one in self.matrices], np.float64)
         random, out = generator(seed, "resamples of matrices"), np.empty((1 + resamples, len(size)))
         for row in range(1 + resamples):
@@ -93,7 +95,6 @@ class Distances:
                     picked = random.integers(0, len(inside), len(inside))
                     times[inside] = np.bincount(picked, minlength=len(inside))
             share = size * times / np.bincount(group, size * times)[group]
-            in_layer = np.array([len(set(group[layer == one])) for one in range(len(names))])
             out[row] = share * (drawn / in_layer)[layer] / drawn.sum()
         return out
 
@@ -162,21 +163,25 @@ def from_tables(results: Results, models: Sequence[int]) -> Distances:
     table = results["tensors"]
     if "aligned_cosine" not in table.column_names:
         raise ResultsError(f"{results.folder}: was written by an earlier version", "run `weightkin matrix` again")
-    columns = ["a", "b", "component", "group", "layer", "role", "expert", "parameters", "status", "shape_a",
-               "aligned_cosine", "relative_l2_a", "relative_l2_b"]  # fmt: skip
+    names = ("component", "group", "layer", "role", "expert", "parameters", "a", "b", "aligned_cosine", "relative_l2_a",
+             "relative_l2_b")  # fmt: skip
+    compared = pc.is_valid(table["aligned_cosine"])
+    matrices = pc.and_(
+        pc.is_in(table["group"], pa.array(MATRIX_GROUPS)), pc.greater(pc.list_value_length(table["shape_a"]), 1)
+    )
+    chosen = table.select(names).filter(pc.and_(compared, matrices))
     places, found = {model: at for at, model in enumerate(models)}, dict[tuple[object, ...], tuple[Matrix, Array]]()
-    for row in table.select(columns).to_pylist():
-        if row["status"] != "compared" or row["aligned_cosine"] is None or row["group"] not in MATRIX_GROUPS:
+    for component, group, layer, role, expert, parameters, one, other, aligned, *gaps in zip(
+        *(chosen[name].to_pylist() for name in names), strict=True
+    ):
+        if one not in places or other not in places:
             continue
-        if row["a"] not in places or row["b"] not in places or len(row["shape_a"]) < 2:
-            continue
-        key = tuple(row[name] for name in ("component", "layer", "role", "expert"))
-        matrix = Matrix(row["component"], row["group"], row["layer"], row["parameters"])
-        tables = found.setdefault(key, (matrix, np.full((2, len(models), len(models)), np.nan)))[1]
-        a, b = places[row["a"]], places[row["b"]]
+        matrix = Matrix(component, group, layer, parameters)
+        empty = np.full((2, len(models), len(models)), np.nan)
+        tables = found.setdefault((component, layer, role, expert), (matrix, empty))[1]
+        a, b = places[one], places[other]
         tables[:, [a, b], [a, b]] = 0.0
-        gap = row["relative_l2_a"] * row["relative_l2_b"]
-        tables[:, a, b] = tables[:, b, a] = max(2 * (1 - row["aligned_cosine"]), 0.0), gap
+        tables[:, a, b] = tables[:, b, a] = max(2 * (1 - aligned), 0.0), gaps[0] * gaps[1]
     pairs = list(found.values())
     return _stacked(models, [one for one, _ in pairs], [both[0] for _, both in pairs], [both[1] for _, both in pairs])
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 
 from .distances import RESAMPLES, Distances, Part
+from .equals import closest, equals, within
 from .geometry import ROUNDING, Array, Mixture, cosine, mixture, shared
 from .kinship import Kin, Pair, pair_of
 from .tree import COLLINEAR, SHARED, Tree, grow, spanning
@@ -41,7 +42,7 @@ class Link:
     distance: float | None
     """Squared."""
     support: float | None
-    """Share of resampled trees that have it."""
+    """Share of resampled trees that have it; None between models that are the same but for rounding, and without distances."""
     raw: float | None = None
     """As `distance`, but of matrices as they are stored."""
     secondary: bool = False
@@ -76,18 +77,18 @@ def family(members: Sequence[int], distances: Distances, kin: Mapping[Pair, Kin]
     weights = among.weights(RESAMPLES, seed)
     pooled, raw = among.pooled(weights), among.pooled(weights[0], raw=True)
     rank = np.array([[0 if a == b else ranks.get(pair_of(a, b), 0) for b in members] for a in members], np.float64)
-    equals = _equals(pooled[0], rank, raw)
-    heads = [group[0] for group in equals]
+    groups = equals(pooled[0], rank, raw)
+    heads = [group[0] for group in groups]
     links = [
-        Link((members[a], members[b]), float(pooled[0][a, b]), 1.0, float(raw[a, b]))
-        for group in equals
-        for a, b in _within(group, rank, raw)
+        Link((members[a], members[b]), float(pooled[0][a, b]), None, float(raw[a, b]))
+        for group in groups
+        for a, b in within(group, rank, raw)
     ]
     mixtures = _mixtures(pooled[0], heads)
     nodes = [head for head in heads if head not in mixtures]
     index = np.ix_(nodes, nodes)
     allowed = np.array([[a == b or kin[pair_of(members[a], members[b])].related for b in nodes] for a in nodes])
-    between = [[_closest(equals, heads, a, b, rank, raw) for b in nodes] for a in nodes]
+    between = [[closest(groups, heads, a, b, rank, raw) for b in nodes] for a in nodes]
     node_rank = np.array([[rank[pair] for pair in row] for row in between])
     trees = [grow(np.where(allowed, sample[index], np.nan), node_rank) for sample in pooled]
     uneven = _uneven(trees[0], node_rank, among.by_layer()[:, nodes][:, :, nodes])
@@ -101,43 +102,6 @@ def _common_parts(members: Sequence[int], kin: Mapping[Pair, Kin]) -> set[Part]:
     """Groups that match in every pair of kin; if there are none, in any."""
     found = [kin[pair_of(a, b)].parts for a in members for b in members if a < b and kin[pair_of(a, b)].related]
     return set.intersection(*found) or set.union(*found)
-
-
-def _equals(distance: Array, rank: Array, raw: Array) -> list[list[int]]:
-    """Models by what differs by rounding alone, the one in the most common order first."""
-    left, found = list(range(len(distance))), []
-    while left:
-        group = [left.pop(0)]
-        for one in group:
-            same = [other for other in left if distance[one, other] <= ROUNDING]
-            group += same
-            left = [other for other in left if other not in same]
-        found.append(sorted(group, key=lambda one: (rank[one].sum(), raw[one].sum(), one)))
-    return found
-
-
-def _within(group: Sequence[int], rank: Array, raw: Array) -> list[tuple[int, int]]:
-    """Edges between equals: fewest edits, then the smallest difference as stored, from the first on."""
-    done, edges = [group[0]], []
-    for _ in group[1:]:
-        pairs = product(done, (one for one in group if one not in done))
-        a, b = min(pairs, key=lambda pair: (rank[pair], raw[pair], group.index(pair[0]), pair[1]))
-        edges.append((a, b))
-        done.append(b)
-    return edges
-
-
-def _closest(
-    equals: Sequence[Sequence[int]], heads: Sequence[int], a: int, b: int, rank: Array, raw: Array
-) -> tuple[int, int]:
-    """Of two groups of equals, the members that an edge between them joins: by edits, by the difference as stored where that
-    clearly differs, else the first ones."""
-    one, other = equals[heads.index(a)], equals[heads.index(b)]
-    pairs = list(product(one, other))
-    fewest = min(rank[pair] for pair in pairs)
-    pairs = [pair for pair in pairs if rank[pair] == fewest]
-    nearest = min(raw[pair] for pair in pairs)
-    return next(pair for pair in pairs if raw[pair] <= 2 * nearest + ROUNDING)
 
 
 def _mixtures(distance: Array, heads: Sequence[int]) -> dict[int, Mixture]:

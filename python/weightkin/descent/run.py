@@ -24,7 +24,8 @@ from .distances import DISTANCES, from_tables
 from .growing import forest
 from .kinship import Kin
 from .searching import Searcher
-from .summary import EDGES, describe, distances_table, edges_table, facts, tokens_of
+from .summary import describe, facts, tokens_of
+from .tables import EDGES, distances_table, edges_table
 from .tracing import Traced, Tracer
 
 SCHEMAS = {"edges": EDGES, "distances": DISTANCES}

@@ -74,6 +74,8 @@ def _facts(lineage: Record, edge: Record) -> Iterator[str]:
         yield f"Pearson {coefficient(edge['pearson'])}"
     if edge["support"] is not None:
         yield f"support {percent(edge['support'])}"
+    elif edge["distance"] is not None:
+        yield "the same but for rounding"
     if edge["alternatives"]:
         yield _doubt(lineage, edge)
 

@@ -99,6 +99,8 @@ def _facts(edge: Record) -> Iterator[str]:
         yield f"Pearson {coefficient(edge['pearson'])}"
     if edge["support"] is not None:
         yield f"support {percent(edge['support'])}"
+    elif edge["distance"] is not None:
+        yield "the same but for rounding"
 
 
 def _described(console: Console, names: Sequence[str], edge: Record) -> Iterator[str | tuple[str, str]]:
@@ -125,7 +127,7 @@ def _reasons(console: Console, lineage: Record, names: Sequence[str]) -> None:
     console.print(Text("Why one is taken for the younger", "bold"))
     shown = table(["younger", "because"])
     for reason, children in found.items():
-        shown.add_row(", ".join(children), safe(reason))
+        shown.add_row(", ".join(dict.fromkeys(children)), safe(reason))
     console.print(shown)
     console.print()
 
