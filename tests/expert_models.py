@@ -133,3 +133,10 @@ def write(
     """A folder of those tensors."""
     tensors = {name: x.astype(dtype) for name, x in state.items()}
     return write_checkpoint(folder, tensors, {"model_type": model_type, "hidden_act": "silu"} | config)
+
+
+def reordered_pair(folder: Path) -> tuple[Path, Path]:
+    """Four experts and a shared one in each of two layers after a dense one; in the second model re-ordered, with noise."""
+    a = moe(0, experts=4, neurons=10)
+    b, _, _ = shuffled(a, 1)
+    return write(folder / "a", a), write(folder / "b", noisy(b, 0.2))

@@ -52,19 +52,29 @@ def matrix(folder: Path) -> Results:
 
 def claimed(folder: Path) -> Results:
     states = model(0, 4, mean=1.0), perturbed(model(0, 4, mean=1.0))
-    return weightkin.claims([write_checkpoint(folder / name, state) for name, state in zip("ab", states, strict=True)])
+    paths = [write_checkpoint(folder / name, state) for name, state in zip("ab", states, strict=True)]
+    return weightkin.claims(paths, output=folder / "claims")
 
 
 def layers(folder: Path) -> Results:
     source = stacks.layers(4, 0)
     a, b = stacks.write(folder / "a", source), stacks.write(folder / "b", stacks.derived(source, [0, 1, 2, 1, 2, 3]))
-    return weightkin.layers([a, b])
+    return weightkin.layers([a, b], output=folder / "layers")
 
 
 def experts(folder: Path) -> Results:
     state = moe(0)
     a, b = write(folder / "a", state), write(folder / "b", noisy(shuffled(state, 1)[0], 0.2))
     return weightkin.experts(a, b, output=folder / "experts")
+
+
+def course(folder: Path) -> Results:
+    """Checkpoints of one training, the fourth of which is of another."""
+    states = [model(0)]
+    for number in range(6):
+        states.append(perturbed(states[-1], number))
+    states[3] = model(1)
+    return weightkin.series([write_checkpoint(folder / f"step{at}", state) for at, state in enumerate(states)])
 
 
 def _normal(shape: tuple[int, ...], seed: int) -> Array:

@@ -10,13 +10,23 @@ import numpy as np
 import pytest
 
 from weightkin import AlignmentError
-from weightkin.correspondence.alignment import Alignment, HeadMatch, Mlp, MlpMatch, from_json, read_alignment, to_json
+from weightkin.correspondence.alignment import (
+    Alignment,
+    HeadMatch,
+    Mlp,
+    MlpMatch,
+    Source,
+    from_json,
+    read_alignment,
+    to_json,
+)
 
 EXPERT, DENSE = Mlp("text", 1, "expert", 3), Mlp("text", 2, "mlp", None)
 ALIGNMENT = Alignment(
     {"text": {0: 0, 1: 3, 3: 2}, "vision": {}},
     {EXPERT: MlpMatch(EXPERT._replace(expert=0), np.array([2, -1, 0])), DENSE: MlpMatch(DENSE, None)},
     {("text", 1): HeadMatch(np.array([1, 0]), np.array([3, 2, -1, 0]))},
+    (Source("a", "0a"), Source("b", "0b")),
 )
 
 
@@ -24,6 +34,7 @@ def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "alignment.json"
     path.write_text(json.dumps(to_json(ALIGNMENT)))
     found = read_alignment(path)
+    assert found.found_in == ALIGNMENT.found_in and from_json(to_json(Alignment())).found_in is None
     assert found.layers == ALIGNMENT.layers and found.layer_of("text", 2) is None and found.layer_of("mtp", 2) == 2
     assert found.mlps.keys() == ALIGNMENT.mlps.keys() and found.mlps[DENSE] == MlpMatch(DENSE, None)
     neurons = found.mlps[EXPERT].neurons
@@ -56,6 +67,8 @@ def damaged(**changes: Any) -> dict[str, Any]:
         (damaged(mlps=[{"b": list(EXPERT), "a": list(EXPERT)}]), "lacks 'neurons'"),
         (damaged(heads=[{"component": "text", "layer": "x", "groups": [], "queries": []}]), "is damaged"),
         (damaged(heads=3), "is damaged"),
+        (damaged(models=[{"name": "a", "fingerprint": "0a"}]), "is damaged"),
+        (damaged(models=[{"name": "a"}, {"name": "b"}]), "lacks 'fingerprint'"),
     ],
 )  # fmt: skip
 def test_damaged(value: Any, rule: str) -> None:

@@ -67,6 +67,13 @@ def test_numbers_are_those_of_the_folded_matrices(rescaled: list[Path]) -> None:
     assert row["mean_abs_difference"] == pytest.approx(np.abs(x - y).mean(), rel=1e-6)
 
 
+def test_what_was_folded_is_not_called_identical(rescaled: list[Path]) -> None:
+    """Equal products do not show that the bytes were equal."""
+    rows = compare(rescaled[0], rescaled[0], canonical=True)["tensors"].to_pylist()
+    found = {row["role"]: (row["changed_fraction"], row["identical"]) for row in rows if row["status"] == "compared"}
+    assert found == {"attn.q": (0, False), "mlp.up": (0, False), "mlp.down": (0, True)}
+
+
 def test_option(rescaled: list[Path]) -> None:
     done = weightkin("compare", *map(str, rescaled), "--canonical")
     assert "folded" in done.stdout

@@ -14,11 +14,12 @@ import pytest
 
 from comparisons import BF16, pair, same_tables
 from folders import write_checkpoint, write_raw, write_shard
-from weightkin import CheckpointError, compare, engine, units
+from weightkin import CheckpointError, compare, engine, slabs, units
 from weightkin.comparison import open_models
-from weightkin.engine import slabs_of
+from weightkin.devices import HostDevice
 from weightkin.plan import make_plan
 from weightkin.relabelling import Relabellings
+from weightkin.slabs import slabs_of
 from weightkin.units import make_unit
 
 MEASURE_MEMORY = """
@@ -60,7 +61,7 @@ def test_bits_do_not_depend_on_threads_window_and_slab(
     reference = compare(*folders, threads=1)
     assert reference["blocks"].num_rows > 3 * reference["tensors"].num_rows
     for slab, threads, window in [(1, 1, 1), (1, 2, 1 << 29), (1, 3, 4000), (5000, 2, 1), (5000, 3, 1 << 20)]:
-        monkeypatch.setattr(engine, "SLAB", slab)
+        monkeypatch.setattr(slabs, "SLAB", slab)
         other = compare(*folders, threads=threads, memory=window)
         assert same_tables(reference, other)
         for key in ("roles", "groups", "components", "coverage"):
@@ -69,13 +70,12 @@ def test_bits_do_not_depend_on_threads_window_and_slab(
 
 def test_slabs_are_the_blocks_in_order(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "BLOCK", 300)
-    monkeypatch.setattr(engine, "SLAB", 5000)
     for unit in make_plan(open_models(folders)).units:
-        slabs = slabs_of(unit)
-        assert [block for slab in slabs for block in range(slab.first, slab.last)] == list(range(len(unit.bounds) - 1))
-        assert sum(slab.nbytes for slab in slabs) == unit.nbytes
-        assert all(slab.nbytes <= 5000 or slab.last - slab.first == 1 for slab in slabs)
-        covered = [sum(slab.views()[member].size for slab in slabs) for member in range(2)]
+        cut = slabs_of(unit, 5000)
+        assert [block for slab in cut for block in range(slab.first, slab.last)] == list(range(len(unit.bounds) - 1))
+        assert sum(slab.nbytes for slab in cut) == unit.nbytes
+        assert all(slab.nbytes <= 5000 or slab.last - slab.first == 1 for slab in cut)
+        covered = [sum(slab.views()[member].size for slab in cut) for member in range(2)]
         assert covered == [unit.parameters] * 2
 
 
@@ -83,7 +83,7 @@ def test_slabs_are_the_blocks_in_order(folders: tuple[Path, Path], monkeypatch: 
 def test_neurons_in_another_order(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """B's neurons brought into the order of A's, along either axis, whatever is cut into slabs: the same codes."""
     monkeypatch.setattr(units, "BLOCK", 300)
-    monkeypatch.setattr(engine, "SLAB", 1000)
+    monkeypatch.setattr(slabs, "SLAB", 1000)
     random = np.random.default_rng(0)
     weights, order = random.standard_normal((50, 24)).astype(BF16), random.permutation(50)
     shuffled = weights[order]
@@ -102,7 +102,7 @@ def test_neurons_in_another_order(layout: str, tmp_path: Path, monkeypatch: pyte
         }
         axis = 1
     unit = make_unit(0, plan.units[0].address, slots, (None, np.argsort(order)), gather_axis=axis)
-    ((_, found),) = engine.run(plan, [unit], Relabellings(plan, 8, 0), threads=2)
+    ((_, found),) = engine.run(plan, [unit], Relabellings(plan, 8, 0), [HostDevice(2)])
     assert len(found.unequal) > 3 and not found.unequal.any()
     assert found.lagged.argmax() == 0 and found.lagged[0, 0] == pytest.approx(24)
 

@@ -13,10 +13,12 @@ from expert_models import DOWN, GATE, UP, Array, State, dense, moe, noisy, shuff
 from weightkin.checkpoint import open_checkpoint
 from weightkin.correspondence import neurons as neurons_module
 from weightkin.correspondence.alignment import Mlp
+from weightkin.correspondence.applied import applied_mlps
+from weightkin.correspondence.compute import HostCompute
 from weightkin.correspondence.descriptors import Side
 from weightkin.correspondence.experts import match_layer, unsearchable
 from weightkin.correspondence.layer_match import By, LayerMatch
-from weightkin.correspondence.search import applied_mlps
+from weightkin.devices import HostDevice
 from weightkin.schema import resolve
 
 
@@ -32,7 +34,7 @@ def matches(
     pairs = [("text", layer, layer) for layer in layers]
     one, other = (Side(model) for model in models)
     return [
-        match_layer(one, other, pair, seed=seed, threads=2, by=by, neurons=neurons)
+        match_layer(one, other, pair, seed=seed, compute=HostCompute(HostDevice(2)), by=by, neurons=neurons)
         for pair in pairs
         if unsearchable(one, other, pair, by) is None
     ]
@@ -167,7 +169,10 @@ def test_nothing_depends_on_threads(tmp_path: Path) -> None:
         for name, state in (("a", a), ("b", noisy(shuffled(a, 1)[0], 0.5)))
     ]
     sides = [Side(model) for model in models]
-    one, three = (match_layer(sides[0], sides[1], ("text", 1, 1), seed=0, threads=threads) for threads in (1, 3))
+    one, three = (
+        match_layer(sides[0], sides[1], ("text", 1, 1), seed=0, compute=HostCompute(HostDevice(threads)))
+        for threads in (1, 3)
+    )
     assert np.array_equal(one.scores, three.scores) and np.array_equal(one.statistic, three.statistic)
     for at, neurons in one.neurons.items():
         assert np.array_equal(neurons.permutation, three.neurons[at].permutation)

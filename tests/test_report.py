@@ -9,12 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 import weightkin
 from commands import weightkin as command
-from pages import FORMULA, HOSTILE, LARGE, claimed, columns, compared, data, experts, layers, matrix, section, unpack
+from comparisons import model as small_model
+from folders import write_checkpoint
+from pages import (
+    FORMULA,
+    HOSTILE,
+    LARGE,
+    claimed,
+    columns,
+    compared,
+    course,
+    data,
+    experts,
+    layers,
+    matrix,
+    section,
+    unpack,
+)
 from weightkin import Results, WeightkinError
 from weightkin.report import page as pages
 from weightkin.report import report
@@ -163,6 +180,12 @@ def test_several_results_on_one_page(results: Results, tmp_path: Path) -> None:
     np.testing.assert_array_equal(cells, wanted)
     maps = section(page, "layers", part=3)
     assert maps["variants"][0]["label"] == "all matrices" and maps["variants"][0]["map"] == [0, 1, 2, 1, 2, 3]
+    (query,) = [one for one in maps["variants"] if one["label"] == "attn.q"]
+    assert query["map"] == [0, 1, 2, 1, 2, 3]
+    stored = [row for row in others[2]["layer_roles"].to_pylist() if row["role"] == "attn.q"]
+    wanted = np.float32([row["pearson"] for row in sorted(stored, key=lambda row: (row["layer_a"], row["layer_b"]))])
+    np.testing.assert_array_equal(unpack(query["measures"]["pearson"]), wanted)
+    assert (unpack(query["measures"]["score"]).reshape(4, 6).argmax(axis=0) == query["map"]).all()
     steps = section(page, "experts", part=4)["steps"]
     assigned = [layer["assignment"] for layer in others[3].summary["experts"]["layers"] if layer["assignment"]]
     assert [step["assignment"] for step in steps] == assigned
@@ -187,6 +210,30 @@ def test_too_many_tensors(results: Results, tmp_path: Path, monkeypatch: pytest.
     stored = [value for value in results["tensors"]["relative_l2_a"].to_pylist() if value is not None]
     assert sorted(columns(table)["relative_l2_a"]) == sorted(np.float32(sorted(stored)[-5:]))
     assert table["note"].startswith("The 5 tensors that differ most")
+
+
+def test_sixteen_models(tmp_path: Path) -> None:
+    """Tables of 200 layers' worth of rows per pair: the page says what it leaves out, and stays small."""
+    paths = [write_checkpoint(tmp_path / f"model-{seed}", small_model(seed // 2)) for seed in range(16)]
+    found = weightkin.matrix(paths, null=19)
+    stored = found["tensors"].filter(pc.is_valid(found["tensors"]["layer"]))
+    pieces = []
+    for copy in range(100):
+        piece = stored
+        for name in ("layer", "layer_b"):
+            moved = pc.add(stored[name], 2 * copy).cast(pa.int64())
+            piece = piece.set_column(piece.schema.get_field_index(name), name, moved)
+        pieces.append(piece)
+    tables = {name: found[name] for name in found.table_names} | {"tensors": pa.concat_tables(pieces)}
+    assert len(tables["tensors"]) == 120 * 8 * 100
+    page = report([Results(found.summary, tables)], tmp_path / "page.html")
+    assert page.stat().st_size < 15e6
+    roles = section(page, "roles")
+    assert len(roles["variants"]) == pages.MOST_MAPS and len(roles["variants"][0]["layers"]) == 200
+    assert roles["note"] == "Of 120 pairs, the 16 that are most alike; tensors.parquet has all."
+    related = [f"model-{one} and model-{one + 1}" for one in range(0, 16, 2)]
+    assert {*related} <= {variant["label"] for variant in roles["variants"]}
+    assert section(page, "table", "Tensors")["note"].startswith("The 21,960 tensors that differ most of 96,000")
 
 
 def test_too_many_blocks(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,27 +269,6 @@ def _fails(folder: Path, *words: str) -> None:
     assert all(hint.startswith("hint: ") for hint in hints) and done.stdout == "" and not output.exists()
 
 
-def test_missing_table(results: Results, tmp_path: Path) -> None:
-    folder = _damaged(results, tmp_path)
-    (folder / "nulls.parquet").unlink()
-    _fails(folder, str(folder), "nulls.parquet is missing")
-
-
-def test_newer_schema(results: Results, tmp_path: Path) -> None:
-    folder = _damaged(results, tmp_path)
-    summary = json.loads((folder / "summary.json").read_text())
-    (folder / "summary.json").write_text(json.dumps(summary | {"schema_version": 99}))
-    _fails(folder, "schema_version 99")
-
-
-@pytest.mark.parametrize("table", ["tensors", "blocks", "nulls"])
-def test_truncated_table(results: Results, tmp_path: Path, table: str) -> None:
-    folder = _damaged(results, tmp_path)
-    whole = (folder / f"{table}.parquet").read_bytes()
-    (folder / f"{table}.parquet").write_bytes(whole[: len(whole) // 2])
-    _fails(folder, f"{table}.parquet", "cannot be read")
-
-
 def test_missing_column(results: Results, tmp_path: Path) -> None:
     folder = _damaged(results, tmp_path)
     path = folder / "tensors.parquet"
@@ -266,3 +292,23 @@ def test_missing_extra(results: Results, tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(WeightkinError, match="plotly") as caught:
         report([results], tmp_path / "page.html")
     assert caught.value.hint == "pip install 'weightkin[report]'"
+
+
+def test_the_course_of_a_training(tmp_path: Path) -> None:
+    results = course(tmp_path)
+    page = report([results], tmp_path / "report.html")
+    curves = section(page, "series")
+    assert curves["marks"] == [{"checkpoint": 4, "text": "not of this training"}] and curves["numbers"] == list(
+        range(1, 8)
+    )
+    for curve, group in zip(curves["groups"], results.summary["series"]["groups"], strict=True):
+        wanted = [np.nan if value is None else value for value in group["pearson_last"]]
+        np.testing.assert_array_equal(unpack(curve["pearson_last"]), np.float32(wanted))
+    steps = columns(section(page, "table", "Checkpoints and groups"))
+    assert len(steps["norm"]) == len(results["steps"])
+    roles = columns(section(page, "table", "Tests of checkpoint 1"))
+    assert roles["role"] == [role["role"] for role in results.summary["series"]["start"]["roles"]]
+    assert len(columns(section(page, "table", "Tensors of checkpoint 1"))["edge"]) == len(results["start"])
+    text = _Elements(page.read_text("utf-8")).text
+    assert results.summary["series"]["statement"] in text and "weights replaced" in text
+    assert repeat(results.summary).startswith("weightkin series ")

@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from pages import FORMULA, HOSTILE, LARGE, claimed, compared, experts, layers, matrix
+from pages import FORMULA, HOSTILE, LARGE, claimed, compared, course, experts, layers, matrix
 from weightkin import Results
 from weightkin.report import report
 
@@ -51,6 +51,9 @@ class Browser:
 
     def open(self, page: Path) -> None:
         self.driver.get(page.as_uri())
+        # The first `get` may return when the browser's own first page is there.
+        loaded = "return document.readyState === 'complete' && location.protocol === 'file:'"
+        self.until(lambda: bool(self.js(loaded)))
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -118,7 +121,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 @pytest.fixture(scope="module")
 def page(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of every command."""
-    makers = (matrix, claimed, layers, experts)
+    makers = (matrix, claimed, layers, experts, course)
     others = [make(tmp_path_factory.mktemp(make.__name__)) for make in makers]
     return report([results, *others], tmp_path_factory.mktemp("pages") / "report.html")
 
@@ -168,7 +171,19 @@ def test_everything_is_drawn(browser: Browser, page: Path, width: int, scheme: s
             assert chart.find_elements(By.CSS_SELECTOR, ".main-svg") and chart.size["height"] > 150
             assert chart.find_elements(By.CSS_SELECTOR, ".hm image, .point, .points path, .js-line"), kind
         assert kind != "table" or section.find_elements(By.CSS_SELECTOR, "tbody tr")
-    assert kinds == {"groups", "table", "nulls", "roles", "norms", "blocks", "matrix", "layers", "experts"}
+    assert kinds == {
+        "groups",
+        "table",
+        "nulls",
+        "roles",
+        "norms",
+        "gains",
+        "blocks",
+        "matrix",
+        "layers",
+        "experts",
+        "series",
+    }
     assert browser.js("return document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
     ground = browser.js("return getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
@@ -235,6 +250,42 @@ def test_slider(opened: Browser) -> None:
     assert opened.traces(section)[1]["y"] != drawn
 
 
+def test_gains_of_a_layer(opened: Browser, results: Results) -> None:
+    """From the map of all layers to the channels of one, with the keyboard."""
+    section = opened.section("gains")
+    slider, said = (section.find_element(By.CSS_SELECTOR, name) for name in ("input[type=range]", "output"))
+    assert said.text.startswith("norm.input, all 3 layers: Pearson") and len(opened.traces(section)) == 1
+    slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    opened.until(lambda: "norm.input, layer 1:" in said.text)
+    channels = opened.js("const {x, y} = arguments[0].querySelector('.chart').data[1]; return [x, y]", section)
+    stored = [row["values"] for row in results["gains"].to_pylist() if row["layer"] == 1]
+    assert channels == stored
+    (row,) = [row for row in results["tensors"].to_pylist() if (row["role"], row["layer"]) == ("norm.input", 1)]
+    assert f"Pearson {row['pearson']:.4f}" in said.text and slider.get_attribute("aria-valuetext") == said.text
+
+
+def test_layers_of_a_role(opened: Browser) -> None:
+    """With the map of all matrices drawn in."""
+    section = opened.section("layers")
+    before = opened.traces(section)
+    opened.choose(section, "Roles", "attn.q")
+    after = opened.traces(section)
+    assert after[0]["z"] != before[0]["z"] and after[1]["y"] == before[1]["y"] == [0, 1, 2, 1, 2, 3]
+
+
+def test_keyboard(opened: Browser) -> None:
+    """Every control of a section can be reached with the tabulator key and has a name."""
+    for kind in ("roles", "gains", "table", "blocks", "experts"):
+        section = opened.section(kind)
+        wanted = section.find_elements(By.CSS_SELECTOR, "select, input, button:not(:disabled), .chart, .scroll")
+        wanted = [one for one in wanted if one.is_displayed() and "modebar" not in str(one.get_attribute("class"))]
+        assert wanted and all(one.accessible_name for one in wanted)
+        opened.js("arguments[0].focus()", wanted[0])
+        for one in wanted[1:12]:
+            opened.driver.switch_to.active_element.send_keys(Keys.TAB)
+            assert opened.driver.switch_to.active_element == one
+
+
 def test_measures_switch(opened: Browser, results: Results) -> None:
     section = opened.section("roles")
     rows = results["tensors"].to_pylist()
@@ -299,3 +350,19 @@ def test_19000_tensors(browser: Browser, results: Results, tmp_path: Path) -> No
     tensors.find_element(By.CSS_SELECTOR, "input").send_keys("layers.7.mlp.experts.399.")
     browser.until(lambda: len(tensors.find_elements(By.CSS_SELECTOR, "tbody tr")) == 1)
     assert browser.errors() == []
+
+
+def test_curves_of_a_training(opened: Browser) -> None:
+    section = opened.section("series")
+    assert "checkpoint 4: not of this training" in section.text
+    titles = {"Pearson to the last checkpoint": (1.0, -1), "length of the step, by the norm before": (None, 0)}
+    for title, (value, at) in titles.items():
+        opened.choose(section, "Above", title)
+        for trace in opened.traces(section):
+            assert len(trace["y"]) == 7 and trace["y"][at] == (value if value is None else pytest.approx(value))
+    axis = "return arguments[0].querySelector('.chart').data[0].x"
+    opened.choose(section, "Along", "checkpoints")
+    assert opened.js(axis, section) == [1, 2, 3, 4, 5, 6, 7]
+    opened.choose(section, "Along", "training steps")
+    assert opened.js(axis, section) == [0, 1, 2, 3, 4, 5, 6]
+    assert opened.errors() == []

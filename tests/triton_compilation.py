@@ -1,6 +1,7 @@
 """Compiles what launchers launch for GPUs that need not be there: triton_compilation.py ARCHITECTURE:OP:ROWS:DTYPE:SIZE...
 
-Prints a JSON object: for each call, the kernels and the bytes of local memory of each, where spilled registers go.
+Prints a JSON object: for each call, of each kernel its name, the bytes of local memory, where spilled registers go, and how
+often it adds tiles of float32, which it could have left to the accumulators of tensor cores.
 """
 
 from __future__ import annotations
@@ -12,18 +13,32 @@ import sys
 import tempfile
 from typing import Any
 
+import numpy as np
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
-from weightkin.kernels import difference, gram
+from weightkin.kernels import cross_gram, difference, gram, lagged, probe
+from weightkin.kernels.activation import Activation
+
+
+def launch_probe(rows: list[torch.Tensor]) -> None:
+    gate = [row.view(16, -1) for row in rows]
+    probe.probe(gate, gate, [one.T.contiguous() for one in gate], gate[0][:3].float(), Activation("silu"))
+
 
 LAUNCHERS = {
     "gram": gram.gram,
     "difference": lambda rows: difference.difference(*rows),
-    "census": lambda rows: difference.census(*rows),
+    "census": lambda rows: difference.census_blocks(*rows, 4096),
+    "lagged": lambda rows: lagged.lagged_pairs([row.view(2, -1) for row in rows], np.arange(20)),
+    "cross_gram": lambda rows: cross_gram.cross_gram(torch.stack(rows), torch.stack(rows)),
+    "columns": lambda rows: cross_gram.cross_gram(torch.stack(rows, 1).T, torch.stack(rows, 1).T),
+    "probe": launch_probe,
 }
+
+TILE_ADDITION = r"arith\.addf .*: tensor<\d+x\d+xf32"
 
 
 class Compiler:
@@ -67,7 +82,10 @@ def main(*calls: str) -> None:
         architecture, op, rows, dtype, size = call.split(":")
         driver.set_active(Compiler(int(architecture)))
         LAUNCHERS[op]([torch.zeros(int(size), dtype=getattr(torch, dtype)) for _ in range(int(rows))])
-        found[call] = [(name, local_bytes(kernel.asm["cubin"])) for name, kernel in compiled]
+        found[call] = [
+            (name, local_bytes(kernel.asm["cubin"]), len(re.findall(TILE_ADDITION, kernel.asm["ttgir"])))
+            for name, kernel in compiled
+        ]
     print(json.dumps(found))
 
 

@@ -1,5 +1,6 @@
 #include <pybind11/pybind11.h>
 
+#include <memory>
 #include <system_error>
 
 #include "mapping.h"
@@ -16,8 +17,9 @@ void bind_io(py::module_& module) {
             PyErr_SetFromErrnoWithFilename(PyExc_OSError, error.what());
         }
     });
-    py::class_<Mapping>(module, "Mapping", py::buffer_protocol(),
-                        "Read-only mapping of a file. A fault while reading sets `faulted` and reads as zeros.")
+    py::class_<Mapping, std::shared_ptr<Mapping>>(
+        module, "Mapping", py::buffer_protocol(),
+        "Read-only mapping of a file. A fault while reading sets `faulted` and reads as zeros.")
         .def(py::init<const std::string&>(), py::arg("path"))
         .def("__len__", &Mapping::size)
         .def_property_readonly("address",

@@ -19,6 +19,7 @@ from .results.summary import numbers
 
 if TYPE_CHECKING:
     from .correspondence.layer_match import LayerMatch
+    from .correspondence.workers import Workers
 
 STAGES = (("layers",), ("experts", "heads"))
 """Kinds that are searched for together. Experts come after layers: those of a layer are sought in the layer it matches."""
@@ -27,9 +28,36 @@ FIRST_NUMBER = 1 << 62
 
 Sweep = Callable[[Plan], None]
 """Compares what the journal lacks of a plan."""
-Memory = Callable[[int, Callable[[], Any]], Any]
-"""From a number and what computes a JSON value: that value, computed once in all runs that share a journal."""
-Search = Callable[[Plan, set[tuple[str, str]], Alignment, Memory], tuple[Alignment, dict[str, Any]]]
+
+
+class LayerMemory:
+    """What was found of pairs of layers, in the journal: a `Memory` of correspondence/search.py."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.numbers: set[int] = set()
+        """Of the records that took part."""
+
+    def holds(self, number: int) -> bool:
+        return FIRST_NUMBER + len(STAGES) + number in self._journal.finished
+
+    def keep(self, number: int, match: LayerMatch) -> None:
+        from .correspondence.applied import applied_mlps  # slow to import
+        from .correspondence.evidence import describe_layer
+
+        entry = {"alignment": to_json(Alignment(mlps=applied_mlps(match))), "evidence": describe_layer(match)}
+        self._journal.append(FIRST_NUMBER + len(STAGES) + number, json.dumps(entry).encode())
+
+    def mlps(self, number: int) -> Mapping[Mlp, MlpMatch]:
+        self.numbers.add(len(STAGES) + number)
+        return _mlps(self._journal, len(STAGES) + number)
+
+    def evidence(self) -> list[dict[str, Any]]:
+        """`evidence.describe_layer` of each."""
+        return [json.loads(self._journal[FIRST_NUMBER + number])["evidence"] for number in sorted(self.numbers)]
+
+
+Search = Callable[[Plan, set[tuple[str, str]], Alignment, LayerMemory], tuple[Alignment, dict[str, Any]]]
 """From a plan, the components and kinds that are wanted, and what is known: more of it, and its evidence. What takes long is
 for the memory."""
 
@@ -101,55 +129,44 @@ def search(
     plan: Plan,
     wanted: set[tuple[str, str]],
     known: Alignment,
-    memory: Memory,
+    memory: LayerMemory,
     *,
     seed: int,
-    threads: int,
+    workers: Workers,
     draws: int,
     progress: Callable[[str, int, int], None],
 ) -> tuple[Alignment, dict[str, Any]]:
     """A `Search`, by correspondence/search.py."""
-    from .correspondence.evidence import describe, describe_layer  # slow to import
-    from .correspondence.search import applied_mlps, find_alignment
-
-    experts: list[dict[str, Any]] = []
-
-    def remember(number: int, run: Callable[[], LayerMatch]) -> Mapping[Mlp, MlpMatch]:
-        def compute() -> dict[str, Any]:
-            match = run()
-            return {"alignment": to_json(Alignment(mlps=applied_mlps(match))), "evidence": describe_layer(match)}
-
-        stored = memory(number, compute)
-        experts.append(stored["evidence"])
-        return from_json(stored["alignment"]).mlps
+    from .correspondence.evidence import describe  # slow to import
+    from .correspondence.search import find_alignment
 
     found = find_alignment(
-        *plan.models, seed=seed, threads=threads, draws=draws, progress=progress, wanted=wanted, start=known,
-        remember=remember,
+        *plan.models, seed=seed, workers=workers, draws=draws, progress=progress, wanted=wanted, start=known,
+        memory=memory,
     )  # fmt: skip
-    return found.alignment, describe(found, experts)
+    return found.alignment, describe(found, memory.evidence())
 
 
 def _stored(
     find: Search, plan: Plan, wanted: set[tuple[str, str]], known: Alignment, journal: Journal
 ) -> dict[str, Any]:
     """What a stage found, but for the matches of MLPs: of those, their records' numbers, for the neurons are many."""
-    layers: list[int] = []
-
-    def memory(number: int, compute: Callable[[], Any]) -> Any:
-        layers.append(len(STAGES) + number)
-        return _once(journal, layers[-1], compute)
-
+    memory = LayerMemory(journal)
     alignment, evidence = find(plan, wanted, known, memory)
-    return {"alignment": to_json(replace(alignment, mlps={})), "evidence": evidence, "mlps": layers}
+    return {"alignment": to_json(replace(alignment, mlps={})), "evidence": evidence, "mlps": sorted(memory.numbers)}
 
 
 def _alignment(stored: Mapping[str, Any], journal: Journal) -> Alignment:
     """Of what `_stored` gave."""
     mlps: dict[Mlp, MlpMatch] = {}
     for number in stored["mlps"]:
-        mlps |= from_json(json.loads(journal[FIRST_NUMBER + number])["alignment"]).mlps
+        mlps |= _mlps(journal, number)
     return replace(from_json(stored["alignment"]), mlps=mlps)
+
+
+def _mlps(journal: Journal, number: int) -> Mapping[Mlp, MlpMatch]:
+    """Of the record of one pair of layers."""
+    return from_json(json.loads(journal[FIRST_NUMBER + number])["alignment"]).mlps
 
 
 def _once(journal: Journal, number: int, compute: Callable[[], Any]) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 
 from . import aligning, engine
 from .checkpoint import open_checkpoint
+from .devices import Device, describe_devices, kinds, opened_devices
+from .devices.choosing import AUTO
 from .errors import PlanError
 from .ops import MAX_MODELS
 from .plan import Plan, make_plan
@@ -20,7 +22,7 @@ from .results.collect import collect
 from .results.folder import Results
 from .results.journal import Journal
 from .results.packing import pack
-from .results.recording import Write, describe_devices, describe_throughput, record
+from .results.recording import Write, describe_throughput, record
 from .results.summary import describe_models, numbers
 from .results.tables import schemas
 from .schema import Model, resolve
@@ -52,12 +54,15 @@ def matrix(paths: Sequence[str | Path], **options: Any) -> Results:
     """Compares all pairs of 2 to 16 checkpoints, in place, in one pass that reads each byte once.
 
     Options: `output`, a new folder for the results (None: in memory only); `resume`, to go on with the interrupted run
-    in `output`; `threads` (default: every core this process may use); `memory`, bytes that may be mapped at a time;
+    in `output`; `device`, where to compute: "auto" (all GPUs that can be used, or else the CPU), "cpu", "cuda", "cuda:1" or
+    several with commas between them; `threads` (default: every core this process may use); `memory`, bytes that may be
+    mapped at a time;
     `include` and `exclude`, globs over roles and tensor names; `null`, how many relabellings of the second model the null
     has (0: no evidence, similarities only); `canonical`, whether norm gains are folded into the matrices
     that read them; `seed`, of everything drawn at random; `progress`, a callback.
 
-    Raises `CheckpointError`, `PlanError` or `ResultsError`, each one line.
+    Raises `CheckpointError`, `PlanError`, `DeviceError` or `ResultsError`, each one line. A device that fails meanwhile gives
+    a `DeviceWarning`, and the others go on.
     """
     return run("matrix", paths, **options)
 
@@ -68,6 +73,7 @@ def run(
     *,
     output: str | Path | None = None,
     resume: bool = False,
+    device: str = AUTO,
     threads: int | None = None,
     memory: int | None = None,
     include: Sequence[str] = (),
@@ -89,12 +95,11 @@ def run(
     options = {"include": [*include], "exclude": [*exclude], "null": null, "canonical": canonical, "seed": seed}
     if way is not None:
         options["align"] = way.key
-    work = Work(in_place, null, seed, threads, memory or engine.WINDOW, progress)
 
     def compute(journal: Journal) -> dict[str, Any]:
         work.run(way, journal)
         progress("writing", work.plan.nbytes, work.plan.nbytes)
-        return {"devices": describe_devices(threads)}
+        return {"devices": describe_devices(devices)}
 
     def collected(journal: Journal, write: Write) -> dict[str, Any]:
         totals = collect(work.plan, journal, write)
@@ -102,10 +107,13 @@ def run(
         throughput = work.throughput() | {"elapsed": round(time.perf_counter() - start, 3)}
         return {"models": describe_models(in_place.models), "throughput": throughput, **found}
 
-    return record(
-        command, options, [model.checkpoint.fingerprint() for model in in_place.models], output=output, resume=resume,
-        units=lambda: len(work.plan.numbers), compute=compute, schemas=schemas(len(paths)), collect=collected,
-    )  # fmt: skip
+    with opened_devices(device, threads) as devices:
+        work = Work(in_place, null, seed, threads, devices, memory, progress)
+        return record(
+            command, options, [model.checkpoint.fingerprint() for model in in_place.models], output=output,
+            resume=resume, kinds=kinds(devices), units=lambda: len(work.plan.numbers), compute=compute,
+            schemas=schemas(len(paths)), collect=collected,
+        )  # fmt: skip
 
 
 def thread_count(threads: int | None) -> int:
@@ -128,7 +136,8 @@ class Work:
     null: int
     seed: int
     threads: int
-    memory: int
+    devices: Sequence[Device]
+    memory: int | None
     progress: Progress
     alignment: dict[str, Any] | None = None
     """How parts were paired, as in summary.json; None where that is no question."""
@@ -142,7 +151,10 @@ class Work:
             self.plan = plan
             self.sweep(plan, journal, relabellings)
 
-        search = partial(aligning.search, seed=self.seed, threads=self.threads, draws=self.null, progress=self.progress)
+        from .correspondence.workers import Workers  # slow to import
+
+        workers = Workers.of(self.devices)
+        search = partial(aligning.search, seed=self.seed, workers=workers, draws=self.null, progress=self.progress)
         if way is None:
             sweep(self.plan)
         else:
@@ -165,7 +177,7 @@ class Work:
             self.progress("comparing", done, plan.nbytes)
 
         self.progress("comparing", done, plan.nbytes)
-        for unit, sweep in engine.run(plan, waiting, relabellings, self.threads, self.memory, on_bytes):
+        for unit, sweep in engine.run(plan, waiting, relabellings, self.devices, self.memory, on_bytes):
             journal.append(unit.index, pack(sweep))
         self._bytes += done - before
         self._seconds += time.perf_counter() - start

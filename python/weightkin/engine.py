@@ -1,210 +1,168 @@
-"""Runs a plan: reads ahead in file order, computes on threads, gives pages back; memory stays bounded.
+"""Runs a plan: reads ahead in file order, computes on devices, gives pages back; memory stays bounded.
 
-Readers bring a slab (consecutive blocks of one unit) into memory, workers compute it, the caller's thread collects.
-Slabs change nothing in the numbers: every block is computed as if alone.
+Readers bring a slab (consecutive blocks of one unit) into memory and queue it, the lanes of all devices take from that one
+queue, the caller's thread collects. Neither slabs nor lanes change anything in the numbers: every block is computed as if
+alone. A device that fails gives its slabs back and is not used again.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from . import ops
-from .checkpoint.mapping import Shards
+from . import ops, slabs
+from .devices import Device, Part, Weights
+from .errors import DeviceError, DeviceWarning
 from .plan import Plan
 from .relabelling import Relabellings
-from .similarity import magnitude_values, weighted_quantile
+from .slab_queue import SlabQueue
+from .slabs import Slab, slabs_of
 from .units import Unit
-from .view import View
 
-SLAB = 16 << 20
-"""Bytes of all members together that one call computes; a slab is at least one block."""
 READERS = 4
-"""Threads that wait for storage: more of them keep a fast disk's queue full, and they need no core."""
-READ = 4 << 20
-"""Bytes that a reader asks for at a time."""
+"""Threads of each device that wait for storage: several keep a fast disk's queue full, and they need no core."""
 WINDOW = 512 << 20
-"""Bytes read ahead or being computed, unless the caller says otherwise."""
+"""Bytes read ahead or being computed, unless the caller says otherwise or devices need more to be kept busy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slab:
-    unit: Unit
-    first: int
-    """Blocks [first, last) of the unit."""
-    last: int
-
-    @property
-    def nbytes(self) -> int:
-        elements = int(self.unit.bounds[self.last] - self.unit.bounds[self.first])
-        return elements * self.unit.nbytes // self.unit.parameters
-
-    def views(self) -> Sequence[View]:
-        """The rows of axis 0 that the slab covers, of each member."""
-        row = self.unit.parameters // self.unit.views[0].shape[0] if self.unit.views[0].shape else 1
-        start, stop = (int(self.unit.bounds[block]) // row for block in (self.first, self.last))
-        return [view.narrow(0, start, stop - start) if view.shape else view for view in self.unit.views]
+class _Done(NamedTuple):
+    slab: Slab
+    unit: ops.Sweep | None
+    """If the slab was the last of its unit."""
 
 
-def slabs_of(unit: Unit) -> list[Slab]:
-    """The unit's blocks in runs of about `SLAB` bytes."""
-    limit = SLAB * unit.parameters // unit.nbytes
-    edges = [0]
-    for block in range(1, len(unit.bounds) - 1):
-        if unit.bounds[block + 1] - unit.bounds[edges[-1]] > limit:
-            edges.append(block)
-    edges.append(len(unit.bounds) - 1)
-    return [Slab(unit, first, last) for first, last in pairwise(edges)]
+class _Lanes:
+    """What the threads of all devices do, and what they share."""
 
-
-class _Machine:
-    """The shards of all models and what a thread does with them."""
-
-    def __init__(self, plan: Plan, relabellings: Relabellings) -> None:
-        self._shards = [Shards(model.checkpoint) for model in plan.models]
-        self._relabellings = relabellings
-        self._parts: dict[int, dict[int, ops.Sweep]] = defaultdict(dict)
-        """Of units that are not done: first block -> what a slab found."""
+    def __init__(self, weights: Weights, devices: Sequence[Device]) -> None:
+        self.weights = weights
+        self.queue = SlabQueue(devices)
+        self.events: SimpleQueue[_Done | DeviceWarning | BaseException] = SimpleQueue()
+        self._parts: dict[int, dict[int, tuple[Device, Part]]] = defaultdict(dict)
+        """Of units that are not done: first block -> what a device found in the slab."""
         self._lock = Lock()
 
     def read(self, slab: Slab) -> None:
-        if slab.unit.rows and slab.unit.gather_axis == 0:
-            return  # scattered: to ask for the range around them would read much more than they are
-        for model, view in zip(slab.unit.members, slab.views(), strict=True):
-            begin, end = view.extent
-            for at in range(begin, end, READ):
-                self._shards[model][view.shard].prefetch(at, min(at + READ, end))
+        try:
+            self.weights.read(slab)
+        except BaseException as error:  # for the caller's thread, which raises it
+            self.events.put(error)
+        else:
+            if not self.queue.put(slab):
+                self.events.put(DeviceError("no device is left to compute on"))
 
-    def compute(self, slab: Slab) -> ops.Sweep | None:
-        """Sweeps a slab; the thread that does a unit's last one adds the null and returns the whole unit."""
+    def work(self, device: Device) -> None:
+        """The life of one lane."""
+        while batch := self.queue.take(device):
+            done = 0
+            try:
+                for part in device.compute(self.weights, batch):
+                    self.events.put(_Done(batch[done], self._add(device, batch[done], part)))
+                    done += 1
+            except DeviceError as error:
+                self._retire(device, batch[done:], error)
+            except BaseException as error:  # for the caller's thread, which raises it
+                self.events.put(error)
+                return
+
+    def _add(self, device: Device, slab: Slab, part: Part) -> ops.Sweep | None:
+        """Adds a slab's part to those of its unit; the lane that has the last one returns the whole unit."""
         unit = slab.unit
-        found = ops.sweep(self._operands(unit), unit.bounds[slab.first : slab.last + 1])
-        self._finish(unit.members, slab.views())
+        self.weights.release(unit.members, slab.views())
         with self._lock:
             parts = self._parts[unit.index]
-            parts[slab.first] = found
-            if sum(len(part.sum) for part in parts.values()) < len(unit.bounds) - 1:
-                return None
-            del self._parts[unit.index]
-        return self._relabel(
-            unit, self._with_quantile(unit, ops.concatenate([parts[first] for first in sorted(parts)]))
-        )
+            parts[slab.first] = device, part
+            whole = sum(len(one.sweep.sum) for _, one in parts.values()) == len(unit.bounds) - 1
+        found = None
+        if whole:
+            try:
+                found = device.finish(self.weights, unit, [_without_lost(*parts[first]) for first in sorted(parts)])
+            except DeviceError:
+                with self._lock:
+                    del parts[slab.first]  # whoever computes it again finishes the unit
+                raise
+        with self._lock:
+            device.nbytes += slab.nbytes
+            if whole:
+                device.units += 1
+                del self._parts[unit.index]
+        return found
 
-    def _with_quantile(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
-        """Sets the percentile of the whole tensor, which is all that its histogram is for."""
-        if not unit.is_float:
-            return found
-        quantile = ops.tensor_quantiles(found, unit.meeting_dtype)
-        if quantile is None:  # a tensor of very uneven blocks, or nearly all zeros: count it once more
-            values = magnitude_values(unit.meeting_dtype)
-            quantile = np.array([weighted_quantile(values, counts, ops.QUANTILE) for counts in self._histogram(unit)])
-        return replace(found, tensor_quantile=quantile, histogram=found.histogram[:, :0])
-
-    def _histogram(self, unit: Unit) -> npt.NDArray[np.int64]:
-        """[N, 32768]: of all magnitudes."""
-        counts = np.zeros((len(unit.members), 1), np.int64)
-        for slab in slabs_of(unit):
-            bounds = unit.bounds[slab.first : slab.last + 1]
-            counts = counts + ops.sweep(self._operands(unit), bounds, gram=False, whole_histogram=True).histogram
-            self._finish(unit.members, slab.views())
-        return counts
-
-    def _relabel(self, unit: Unit, found: ops.Sweep) -> ops.Sweep:
-        """Adds the null, from pages that the sweep has just brought in: storage is not asked again."""
-        relabelling = self._relabellings.of(unit)
-        if relabelling is None:
-            return found
-        statistic = ops.lagged(self._operands(unit), relabelling.axis, relabelling.lines, relabelling.lags)
-        self._finish(unit.members, [slot.view for slot in unit.slots if slot.view is not None])
-        columns = 1 + relabelling.draws
-        return replace(found, lagged=statistic[:, :columns], opposite=statistic[:, columns:])
-
-    def check(self) -> None:
-        """Refuses everything computed if a file was written to meanwhile."""
-        for shards in self._shards:
-            shards.check()
-
-    def _operands(self, unit: Unit) -> list[ops.Operand]:
-        none = (None,) * len(unit.members)
-        return [
-            ops.Operand(
-                self._shards[model][view.shard], view.offset, view.dtype, view.shape, view.strides,
-                rows, None if gain is None else self._gain(model, gain), unit.gain_axis,
-                unit.gather_axis,
+    def _retire(self, device: Device, batch: Sequence[Slab], error: DeviceError) -> None:
+        first = self.queue.retire(device, str(error))
+        if not self.queue.give_back(batch):
+            self.events.put(DeviceError(f"{device.name}: {error}"))
+        elif first:
+            rest = ", ".join(self.queue.names())
+            self.events.put(
+                DeviceWarning(f"{device.name} failed and is not used any more: {error}; going on with {rest}")
             )
-            for model, view, rows, gain in zip(
-                unit.members, unit.views, unit.rows or none, unit.gains or none, strict=True
-            )
-        ]  # fmt: skip
 
-    def _gain(self, model: int, view: View) -> npt.NDArray[np.float32]:
-        return self._shards[model].array(view).astype(np.float32)
 
-    def _finish(self, members: Sequence[int], views: Sequence[View]) -> None:
-        """Gives the pages back, and refuses what was computed from a file that shrank meanwhile."""
-        for model, view in zip(members, views, strict=True):
-            mapping = self._shards[model][view.shard]
-            if mapping.faulted:
-                self._shards[model].check()
-            mapping.release(*view.extent)
+def _without_lost(device: Device, part: Part) -> Part:
+    """What a device that failed still holds cannot be read."""
+    return part if device.retired is None else Part(part.sweep)
 
 
 def run(
     plan: Plan,
     units: Sequence[Unit],
     relabellings: Relabellings,
-    threads: int,
-    window: int = WINDOW,
+    devices: Sequence[Device],
+    window: int | None = None,
     on_bytes: Callable[[int], None] = lambda _: None,
 ) -> Iterator[tuple[Unit, ops.Sweep]]:
     """Yields each of `units` with its numbers when all its blocks are done, in no fixed order.
 
-    At most `window` bytes (but at least one slab) are mapped at a time. Raises `CheckpointError` when a file shrinks or
-    changes while it is read. Closing the iterator stops the threads after the slabs in hand.
+    At most `window` bytes (but at least one slab) are mapped at a time. A device that fails is retired with a
+    `DeviceWarning`. Raises `CheckpointError` when a file shrinks or changes while it is read, and `DeviceError` when no
+    device is left. Closing the iterator stops the threads after the slabs in hand.
     """
-    machine = _Machine(plan, relabellings)
-    finished: SimpleQueue[tuple[Slab, Future[ops.Sweep | None]]] = SimpleQueue()
-    readers, workers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(threads)
+    lanes = _Lanes(Weights(plan, relabellings), devices)
+    used = [device for device in devices if device.retired is None]
+    busy = sum(device.lanes for device in used)
+    room = window or max(WINDOW, sum(device.window for device in used))
+    largest = max(slabs.SLAB, room // (2 * max(1, len(used))))
 
-    def compute_when_read(slab: Slab, reading: Future[None]) -> None:
-        if reading.cancelled():
-            return
-        error = reading.exception()
-        task: Future[ops.Sweep | None] = Future()
-        if error is None:
-            task = workers.submit(machine.compute, slab)
-        else:
-            task.set_exception(error)
-        task.add_done_callback(lambda done: finished.put((slab, done)))
+    def cut() -> Iterator[Slab]:
+        for unit in units:
+            wanted = [device.slab(unit) for device in lanes.queue.takers(unit)]
+            yield from slabs_of(unit, min(largest, max(wanted, default=largest)))
 
-    waiting = (slab for unit in units for slab in slabs_of(unit))
-    in_flight = slabs = 0
+    readers = ThreadPoolExecutor(READERS * max(1, sum(not device.spare for device in used)))
+    workers = ThreadPoolExecutor(max(1, busy))
+    waiting = cut()
+    in_flight = count = 0
     upcoming = next(waiting, None)
+    for device in used:
+        for _ in range(device.lanes):
+            workers.submit(lanes.work, device)
     try:
-        while upcoming is not None or slabs:
+        while upcoming is not None or count:
             # Small slabs are counted too: what they find (histograms) is larger than what they read.
             while upcoming is not None and (
-                not slabs or (slabs < window // SLAB and in_flight + upcoming.nbytes <= window)
+                not count or (count < room // slabs.SLAB and in_flight + upcoming.nbytes <= room)
             ):
-                reading = readers.submit(machine.read, upcoming)
-                reading.add_done_callback(lambda done, slab=upcoming: compute_when_read(slab, done))  # type: ignore[misc]
-                in_flight, slabs = in_flight + upcoming.nbytes, slabs + 1
+                readers.submit(lanes.read, upcoming)
+                in_flight, count = in_flight + upcoming.nbytes, count + 1
                 upcoming = next(waiting, None)
-            slab, task = finished.get()
-            whole = task.result()
-            in_flight, slabs = in_flight - slab.nbytes, slabs - 1
-            on_bytes(slab.nbytes)
-            if whole is not None:
-                yield slab.unit, whole
-        machine.check()
+            event = lanes.events.get()
+            if isinstance(event, DeviceWarning):
+                warnings.warn(event, stacklevel=2)
+            elif isinstance(event, BaseException):
+                raise event
+            else:
+                in_flight, count = in_flight - event.slab.nbytes, count - 1
+                on_bytes(event.slab.nbytes)
+                if event.unit is not None:
+                    yield event.slab.unit, event.unit
+        lanes.weights.check()
     finally:
+        lanes.queue.close()
         readers.shutdown(wait=True, cancel_futures=True)
         workers.shutdown(wait=True, cancel_futures=True)

@@ -25,6 +25,7 @@ def environment() -> dict[str, dict[str, Any]]:
     """Sections of names and values. Imports none of the packages whose versions it tells."""
     from . import _core
     from .comparison import usable_cores
+    from .devices.driver import gpus
 
     page = os.sysconf("SC_PAGE_SIZE")
     return {
@@ -39,6 +40,7 @@ def environment() -> dict[str, dict[str, Any]]:
             "instruction sets that run here": ", ".join(_core.INSTRUCTION_SETS),
             "WEIGHTKIN_ISA": os.environ.get("WEIGHTKIN_ISA", "not set"),
         },
+        "GPUs": gpus(),
         "packages": {"python": platform.python_version()} | {name: _version(name) for name in BASE},
         **{f"extra: {extra}": {name: _version(name) for name in names} for extra, names in EXTRAS.items()},
     }

@@ -34,6 +34,14 @@ class AlignmentError(WeightkinError):
     """An alignment cannot be read, or is not one of the models that it is used for."""
 
 
+class DeviceError(WeightkinError):
+    """A device cannot be used, or failed while it was."""
+
+
+class DeviceWarning(UserWarning):
+    """A device failed, and the run goes on without it."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run, of whose `total` units `done` are in the journal of `output` (None: in memory, lost)."""
 

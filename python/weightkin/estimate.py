@@ -16,11 +16,14 @@ import numpy.typing as npt
 from . import ops
 from .checkpoint.mapping import NUMPY_DTYPES
 from .comparison import open_models, usable_cores
+from .devices import Device, HostDevice, opened_devices
+from .devices.choosing import AUTO
 from .plan import Plan, make_plan
 from .relabelling import ELEMENTS, Relabellings, null_axis
 from .results.coverage import Coverage
 from .results.summary import describe_models
 from .statistics.null import DRAWS, draw_lags
+from .units import BLOCK
 from .view import FLOAT_DTYPES
 
 STORAGE_RATES = (1, 3, 7, 14)
@@ -42,6 +45,8 @@ class Estimate:
     units: int
     """Addresses compared; each is read once, whatever the number of models that have it."""
     blocks: int
+    devices: list[str]
+    """That would compute, as --device names them."""
     threads: int
     compute_rate: float
     """Bytes per second that this machine compares when all are in memory."""
@@ -60,6 +65,7 @@ def estimate(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    device: str = AUTO,
     threads: int | None = None,
     null: int = DRAWS,
     canonical: bool = False,
@@ -67,7 +73,15 @@ def estimate(
     """Plans the comparison of all pairs of 2 to 16 checkpoints; no weight is read. Raises as `matrix` does."""
     plan = make_plan(open_models(paths), include, exclude, canonical)
     threads = threads or usable_cores()
-    in_memory = plan.nbytes / _sweep_rate(plan, threads) + _relabelled(plan, null) / _relabel_rate(null, threads)
+    with opened_devices(device, threads) as devices:
+        gpus = [one for one in devices if not isinstance(one, HostDevice)]
+        names = [one.name for one in devices if not one.spare]
+        if gpus:
+            in_memory = plan.nbytes / _gpu_rate(plan, gpus)
+        else:
+            in_memory = plan.nbytes / _sweep_rate(plan, threads) + _relabelled(plan, null) / _relabel_rate(
+                null, threads
+            )
     seconds = {str(rate): max(in_memory, plan.nbytes / (rate * 1e9)) for rate in STORAGE_RATES}
     models = describe_models(plan.models)
     for number, model in enumerate(models):
@@ -78,18 +92,33 @@ def estimate(
             if member == number
         )
     return Estimate(
-        models, plan.nbytes, len(plan.units), sum(len(unit.bounds) - 1 for unit in plan.units), threads,
+        models, plan.nbytes, len(plan.units), sum(len(unit.bounds) - 1 for unit in plan.units), names, threads,
         plan.nbytes / in_memory, seconds | {"memory": in_memory}, _pairs(plan),
     )  # fmt: skip
 
 
-def _sweep_rate(plan: Plan, threads: int) -> float:
-    """Bytes per second of a sweep over random weights of the dtype and the number of members that most bytes have."""
+def _gpu_rate(plan: Plan, gpus: Sequence[Device]) -> float:
+    """Bytes per second of all GPUs together, each with a link of its own; the null is a small part of it there."""
+    from .devices.rates import gpu_rate  # imports torch
+    from .devices.torch_device import TorchDevice
+
+    dtype, members = _most(plan)
+    known = dtype if dtype in ("F16", "F32") else "BF16"
+    return sum(gpu_rate(gpu, known, members, BLOCK) for gpu in gpus if isinstance(gpu, TorchDevice))
+
+
+def _most(plan: Plan) -> tuple[str, int]:
+    """The dtype and the number of members that most bytes have."""
     kinds: Counter[tuple[str, int]] = Counter()
     for unit in plan.units:
         dtype = unit.views[0].dtype if unit.views[0].dtype in FLOAT_DTYPES else "BF16"
         kinds[dtype, len(unit.members)] += unit.nbytes
-    dtype, members = kinds.most_common(1)[0][0]
+    return kinds.most_common(1)[0][0]
+
+
+def _sweep_rate(plan: Plan, threads: int) -> float:
+    """Bytes per second of a sweep over random weights of the dtype and the number of members that most bytes have."""
+    dtype, members = _most(plan)
     weights, bounds = _weights(dtype, SAMPLE), np.array([0, SAMPLE])
     return _rate(lambda operands: ops.sweep(operands, bounds), [weights] * members, threads) * members * weights.nbytes
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from .comparison import Progress, open_models, thread_count
-from .correspondence.alignment import Alignment, Mlp, MlpMatch, to_json
+from .correspondence.alignment import Alignment, Mlp, MlpMatch, Source, to_json
+from .correspondence.compute import Compute
 from .correspondence.descriptors import Side
 from .correspondence.experts import match_layer, unsearchable
 from .correspondence.layer_choice import Choice, LayerPair, Layers, choose_layers
-from .correspondence.layer_match import By
+from .correspondence.layer_match import By, LayerMatch
+from .correspondence.workers import Workers
+from .devices import Device, describe_devices, kinds, opened_devices
+from .devices.choosing import AUTO
 from .errors import PlanError, ResultsError
 from .results.experts import SCHEMAS, pack, unpack
 from .results.experts_summary import summarise
 from .results.folder import Results, atomic
 from .results.journal import Journal
-from .results.recording import Write, describe_devices, describe_throughput, record
+from .results.recording import Write, describe_throughput, record
 from .results.summary import describe_models
 from .statistics.multiplicity import benjamini_hochberg
 
@@ -31,9 +37,9 @@ CHOICE = 0
 
 
 def experts(
-    a: str | Path, b: str | Path, *, output: str | Path | None = None, resume: bool = False, threads: int | None = None,
-    by: By = "probe", layers: Layers = "auto", neurons: str = "matched", export: str | Path | None = None, seed: int = 0,
-    progress: Progress = lambda *_: None,
+    a: str | Path, b: str | Path, *, output: str | Path | None = None, resume: bool = False, device: str = AUTO,
+    threads: int | None = None, by: By = "probe", layers: Layers = "auto", neurons: str = "matched",
+    export: str | Path | None = None, seed: int = 0, progress: Progress = lambda *_: None,
 ) -> Results:  # fmt: skip
     """Which expert, shared expert or dense MLP of `a` each of `b` is, and which neuron inside each.
 
@@ -42,7 +48,8 @@ def experts(
     layer of `b` in whichever layer of `a` its experts match best. `neurons`: of "matched" experts, of "all" (the best pairs
     too), or "none". `export`: a new file for what was found, as JSON. The others are those of `compare`.
 
-    The results' tables are `layers`, `experts` and `neurons`. Raises `CheckpointError`, `PlanError` or `ResultsError`.
+    The results' tables are `layers`, `experts` and `neurons`. Raises `CheckpointError`, `PlanError`, `DeviceError` or
+    `ResultsError`.
     """
     for value, known, name in (
         (by, get_args(By), "by"),
@@ -51,7 +58,6 @@ def experts(
     ):
         if value not in known:
             raise PlanError(f"{name}={value!r} is none of {', '.join(known)}")
-    threads = thread_count(threads)
     if export is not None:
         _check_export(Path(export), output)
     models = open_models([a, b])
@@ -60,11 +66,13 @@ def experts(
         if not side.layers:
             raise PlanError(f"{side.model.checkpoint.path}: has no layer with a gated MLP that can be read")
     options = {"by": by, "layers": layers, "neurons": neurons, "seed": seed}
-    run = _Run(*sides, by, layers, neurons, seed, threads, progress)
-    results = record(
-        "experts", options, [model.checkpoint.fingerprint() for model in models], output=output, resume=resume,
-        units=1 + len(sides[1].layers), compute=run.compute, schemas=SCHEMAS, collect=run.collect,
-    )  # fmt: skip
+    with opened_devices(device, thread_count(threads)) as devices:
+        run = _Run(*sides, by, layers, neurons, seed, devices, progress)
+        results = record(
+            "experts", options, [model.checkpoint.fingerprint() for model in models], output=output, resume=resume,
+            kinds=kinds(devices), units=1 + len(sides[1].layers), compute=run.compute, schemas=SCHEMAS,
+            collect=run.collect,
+        )  # fmt: skip
     if export is not None:
         write_alignment(results, Path(export))
     return results
@@ -83,11 +91,21 @@ class _Run:
     """One search, from the choice of layers to tables."""
 
     def __init__(
-        self, a: Side, b: Side, by: By, layers: Layers, neurons: str, seed: int, threads: int, progress: Progress
+        self,
+        a: Side,
+        b: Side,
+        by: By,
+        layers: Layers,
+        neurons: str,
+        seed: int,
+        devices: Sequence[Device],
+        progress: Progress,
     ) -> None:
         self.a, self.b, self.by, self.layers, self.neurons = a, b, by, layers, neurons
-        self.seed, self.threads, self.progress = seed, threads, progress
+        self.seed, self.devices, self.progress = seed, devices, progress
+        self.workers = Workers.of(devices)
         self.done = self.total = 0
+        self.counting = Lock()
 
     def compute(self, journal: Journal) -> dict[str, Any]:
         start = time.perf_counter()
@@ -97,28 +115,31 @@ class _Run:
             journal.append(CHOICE, json.dumps(self._choose()._asdict()).encode())
         pairs = _choice(journal).pairs
         waiting = [(number, pair) for number, pair in enumerate(pairs, 1) if number not in journal.finished]
-        self.total = self.done + sum(
-            side.layers[pair.component, layer].nbytes
-            for _, pair in waiting
-            for side, layer in ((self.a, pair.layer_a), (self.b, pair.layer_b))
-        )
-        for number, pair in waiting:
-            self._say(f"layer {pair.layer_b}")
-            place = pair.component, pair.layer_a, pair.layer_b
-            match = match_layer(
-                self.a, self.b, place, by=self.by, neurons=self.neurons, seed=self.seed, threads=self.threads,
-                on_bytes=self._on_bytes,
-            )  # fmt: skip
+        self.total = self.done + sum(map(self._nbytes, waiting))
+        for (number, pair), match in self.workers.spread(waiting, self._match, self._nbytes):
             journal.append(number, pack(match, pair))
         self.a.weights.check()
         self.b.weights.check()
         throughput = describe_throughput(self.done, time.perf_counter() - start)
-        return {"devices": describe_devices(self.threads), "throughput": throughput}
+        return {"devices": describe_devices(self.devices), "throughput": throughput}
+
+    def _nbytes(self, task: tuple[int, LayerPair]) -> int:
+        _, pair = task
+        places = (self.a, pair.layer_a), (self.b, pair.layer_b)
+        return sum(side.layers[pair.component, layer].nbytes for side, layer in places)
+
+    def _match(self, compute: Compute, task: tuple[int, LayerPair]) -> LayerMatch:
+        _, pair = task
+        self._say(f"layer {pair.layer_b}")
+        return match_layer(
+            self.a, self.b, (pair.component, pair.layer_a, pair.layer_b), by=self.by, neurons=self.neurons,
+            seed=self.seed, compute=compute, on_bytes=self._on_bytes,
+        )  # fmt: skip
 
     def _choose(self) -> Choice:
         """Raises `PlanError` if no layer can be searched."""
         found = choose_layers(
-            self.a, self.b, self.layers, seed=self.seed, threads=self.threads, on_bytes=self._on_bytes, say=self._say
+            self.a, self.b, self.layers, seed=self.seed, workers=self.workers, on_bytes=self._on_bytes, say=self._say
         )
         pairs, untested = [], list(found.untested)
         for pair in found.pairs:
@@ -152,7 +173,8 @@ class _Run:
         return {"models": describe_models(models), "experts": entry}
 
     def _on_bytes(self, count: int) -> None:
-        self.done += count
+        with self.counting:
+            self.done += count
         self._say("matching")
 
     def _say(self, what: str) -> None:
@@ -179,5 +201,6 @@ def write_alignment(results: Results, path: Path) -> None:
             mlp = Mlp(row["component"], row["layer_b"], row["kind_b"], row["expert_b"])
             parent = Mlp(row["component"], row["layer_a"], row["kind_a"], row["expert_a"])
             mlps[mlp] = MlpMatch(parent, permutations.get(mlp))
+    of_a, of_b = (Source(model["name"], model["fingerprint"]) for model in results.summary["models"])
     with atomic(path) as partial:
-        partial.write_text(json.dumps(to_json(Alignment(layers, mlps))) + "\n")
+        partial.write_text(json.dumps(to_json(Alignment(layers, mlps, found_in=(of_a, of_b)))) + "\n")

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint.writing import appearing, copy_other_files, copy_shards, new_folder
-from .comparison import open_models, usable_cores
+from .comparison import open_models, thread_count
 from .correspondence.alignment import read_alignment
 from .correspondence.reordering import Note, reorder
 from .correspondence.search import Found, find_alignment
+from .correspondence.workers import Workers
+from .devices import opened_devices
+from .devices.choosing import AUTO
 from .errors import ResultsError
 from .results.verdict import layers_text
 from .statistics.null import DRAWS
@@ -44,6 +47,7 @@ def align(
     *,
     alignment: str | Path | None = None,
     seed: int = 0,
+    device: str = AUTO,
     threads: int | None = None,
     progress: Progress = lambda *_: None,
 ) -> Aligned:
@@ -54,16 +58,18 @@ def align(
     what matches what; without it both models are searched, and only clear matches count. Names, dtypes, shards and every
     other file are those of B. Either the whole folder appears or nothing, which is also so if nothing would move.
 
-    Raises `CheckpointError`, `PlanError`, `AlignmentError` and `ResultsError`.
+    Raises `CheckpointError`, `PlanError`, `DeviceError`, `AlignmentError` and `ResultsError`.
     """
     model_a, model_b = models = open_models([a, b])
     target = new_folder(Path(output), [model.checkpoint for model in models])
     notes: list[str] = []
     if alignment is not None:
         chosen = read_alignment(Path(alignment))
+        notes += chosen.other_files(model_a, model_b)
     else:
-        threads = threads or usable_cores()
-        found = find_alignment(model_a, model_b, seed=seed, threads=threads, draws=DRAWS, progress=progress)
+        with opened_devices(device, thread_count(threads)) as devices:
+            workers = Workers.of(devices)
+            found = find_alignment(model_a, model_b, seed=seed, workers=workers, draws=DRAWS, progress=progress)
         chosen = found.alignment
         notes += [*found.notes, *_lines(_not_found(found))]
     reordering = reorder(model_a, model_b, chosen)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ..errors import DeviceWarning
 from .text import duration, size
 
 if TYPE_CHECKING:
@@ -38,6 +40,23 @@ def message(text: str, quiet: bool = False) -> None:
     """One line on stderr."""
     if not quiet:
         click.echo(text, err=True)
+
+
+@contextmanager
+def shown_warnings(quiet: bool) -> Iterator[None]:
+    """A device that fails while others go on is told at once, in one line."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(text: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, DeviceWarning):
+                message(f"warning: {text}", quiet)
+            else:
+                show(text, category, *place, **more)
+
+        warnings.simplefilter("always", DeviceWarning)
+        warnings.showwarning = tell  # type: ignore[assignment]  # its place is handed on as it came
+        yield
 
 
 def print_json(value: Any) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
-from ..errors import AlignmentError, PlanError
+from ..errors import AlignmentError
 
 ALIGN = ("auto", "none")
+DEVICE_NAME = r"auto|cpu|cuda(:\d{1,4})?"
 
 
 class Option(click.Option):
@@ -57,12 +58,11 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # older versions of clic
         return nbytes
 
 
-def _device(_: click.Context, __: click.Parameter, value: str) -> str:
-    if value in ("auto", "cpu"):
-        return value
-    if re.fullmatch(r"cuda(:\d+)?", value):
-        raise PlanError(f"--device {value}: this build has no CUDA kernels", "leave --device out, or give --device cpu")
-    raise click.BadParameter(f"{value!r} is not auto or cpu")
+def _device(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> str:
+    for name in ",".join(values).split(","):
+        if not re.fullmatch(DEVICE_NAME, name):
+            raise click.BadParameter(f"{name!r} is not auto, cpu, cuda or cuda:N")
+    return ",".join(values)
 
 
 def _align(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -131,8 +131,8 @@ OPTIONS = {
     ),
     "seed": _option("--seed", group="Statistics", type=int, default=0, show_default=True, help="Seed of the copies."),
     "device": _option(
-        "--device", group="Machine", default="auto", show_default=True, metavar="auto|cpu", callback=_device,
-        help="Where to compute.",
+        "--device", group="Machine", multiple=True, default=("auto",), metavar="auto|cpu|cuda|cuda:N", callback=_device,
+        help="Where to compute (repeatable). auto: on all GPUs that can be used, or else on the CPU  [default: auto]",
     ),
     "threads": _option(
         "-j", "--threads", group="Machine", type=click.IntRange(1), metavar="N",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .console import message, print_json, progress_bar, stdout
+from .console import message, print_json, progress_bar, shown_warnings, stdout
 from .options import RunOptions
 from .text import duration, safe, size
 
@@ -22,7 +22,8 @@ Show = Callable[["Console", "Results", bool], None]
 def run(function: Callable[..., Results], models: Sequence[str], options: RunOptions, show: Show) -> None:
     """`function` is weightkin.compare or another that takes its options; `show` prints its results."""
     settings: dict[str, Any] = {
-        "output": options.output, "resume": options.resume, "threads": options.threads, "memory": options.memory,
+        "output": options.output, "resume": options.resume, "device": options.device, "threads": options.threads,
+        "memory": options.memory,
         "include": options.include, "exclude": options.exclude, "seed": options.seed, **_null(options.null),
         **({"canonical": True} if options.canonical else {}),
     }  # fmt: skip
@@ -48,7 +49,8 @@ def run_with(
             ran = True
             progress(what, done, total)
 
-        results = function(*models, progress=on_progress, **settings)
+        with shown_warnings(quiet):
+            results = function(*models, progress=on_progress, **settings)
     if as_json:
         print_json(results.summary)
     else:
@@ -58,7 +60,15 @@ def run_with(
 
 def dry_run(models: Sequence[str], options: RunOptions) -> None:
     """Prints what the same command would do without --dry-run."""
-    chosen = (options.include, options.exclude, options.null, options.threads, options.as_json, options.verbose)
+    chosen = (
+        options.include,
+        options.exclude,
+        options.null,
+        options.device,
+        options.threads,
+        options.as_json,
+        options.verbose,
+    )
     show_plan(models, *chosen, canonical=options.canonical)
 
 
@@ -67,6 +77,7 @@ def show_plan(
     include: Sequence[str],
     exclude: Sequence[str],
     null: int | None,
+    device: str,
     threads: int | None,
     as_json: bool,
     verbose: bool,
@@ -75,7 +86,9 @@ def show_plan(
     """Prints the plan of a comparison of all pairs of `models`."""
     from ..estimate import estimate
 
-    found = estimate(models, include=include, exclude=exclude, threads=threads, canonical=canonical, **_null(null))
+    found = estimate(
+        models, include=include, exclude=exclude, device=device, threads=threads, canonical=canonical, **_null(null)
+    )
     if as_json:
         print_json(found.to_dict())
         return

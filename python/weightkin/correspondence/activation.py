@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from ..schema import Model
 from ..schema.config import section
 
 Array = npt.NDArray[Any]
-Activation = Callable[[Array, Array], Array]
-"""gate, up -> what down reads; element by element."""
 
 KEYS = ("hidden_act", "hidden_activation", "hidden_activation_function")
 DEFAULT = "silu"
 """Of every family whose config.json need not say it."""
+CLAMPED = "clamped_swiglu"
+"""That of gpt-oss: gate is clamped above, up on both sides, and 1 is added to up."""
 
 
 def sigmoid(x: Array) -> Array:
@@ -49,24 +50,30 @@ GATES: dict[str, Callable[[Array], Array]] = {
 }  # fmt: skip
 
 
-def clamped_swiglu(alpha: float, limit: float) -> Activation:
-    """That of gpt-oss: gate is clamped above, up on both sides, and 1 is added to up."""
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """gate, up -> what down reads, element by element."""
 
-    def activation(gate: Array, up: Array) -> Array:
-        gate = np.minimum(gate, limit)
-        return np.asarray((np.clip(up, -limit, limit) + 1) * gate * sigmoid(alpha * gate))
+    name: str
+    """A key of `GATES`, or `CLAMPED`."""
+    alpha: float = 1.702
+    """Of `CLAMPED` alone, as is `limit`."""
+    limit: float = 7.0
 
-    return activation
+    def __call__(self, gate: Array, up: Array) -> Array:
+        if self.name != CLAMPED:
+            return np.asarray(GATES[self.name](gate) * up)
+        gate = np.minimum(gate, self.limit)
+        return np.asarray((np.clip(up, -self.limit, self.limit) + 1) * gate * sigmoid(self.alpha * gate))
 
 
 def activation_of(model: Model, component: str) -> Activation:
     """Raises `PlanError` for one that is not known."""
     entries = section(model.checkpoint.config, component)
     if model.family == "gpt_oss":
-        return clamped_swiglu(float(entries.get("swiglu_alpha", 1.702)), float(entries.get("swiglu_limit", 7.0)))
+        return Activation(CLAMPED, float(entries.get("swiglu_alpha", 1.702)), float(entries.get("swiglu_limit", 7.0)))
     name = next((entries[key] for key in KEYS if isinstance(entries.get(key), str)), DEFAULT)
     if name not in GATES:
         known = ", ".join(GATES)
         raise PlanError(f"{model.checkpoint.path}: the activation {name!r} is not known; known are {known}")
-    gate = GATES[name]
-    return lambda x, up: np.asarray(gate(x) * up)
+    return Activation(name)

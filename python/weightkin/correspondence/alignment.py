@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import AlignmentError
+
+if TYPE_CHECKING:
+    from ..schema import Model
 
 Indices = npt.NDArray[np.int64]
 
@@ -52,6 +55,13 @@ class HeadMatch(NamedTuple):
     """[H_B]: the query head of A that each of B matches, -1 for none."""
 
 
+class Source(NamedTuple):
+    """A checkpoint: its name, and the fingerprint of its files."""
+
+    name: str
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class Alignment:
     """Maps from parts of B to parts of A. What is in none of them is compared in place.
@@ -64,22 +74,36 @@ class Alignment:
     mlps: Mapping[Mlp, MlpMatch] = field(default_factory=dict)
     heads: Mapping[tuple[str, int], HeadMatch] = field(default_factory=dict)
     """By component and layer of B."""
+    found_in: tuple[Source, Source] | None = None
+    """The files of A and of B that it was found in, if that is known."""
 
     def layer_of(self, component: str, layer: int) -> int | None:
         """The layer of A that a layer of B is compared with; None if there is none."""
         found = self.layers.get(component)
         return layer if found is None else found.get(layer)
 
+    def other_files(self, a: Model, b: Model) -> list[str]:
+        """What to say where it is used for files that it was not found in. Their fingerprints know their times, so a mere
+        copy of a model is among these."""
+        return [
+            f"the alignment was found in the files of {known.name}, and those of {model.checkpoint.name} are others"
+            for known, model in zip(self.found_in or (), (a, b), strict=False)
+            if known.fingerprint != model.checkpoint.fingerprint()
+        ]
+
 
 def to_json(alignment: Alignment) -> dict[str, Any]:
     """As lists, for a file that `read_alignment` reads.
 
-    `layers`: of each component, the layer of A for layer 0, 1, ... of B, -1 for none. `mlps`: the MLP of A (`a`) for one
-    of B (`b`), each as component, layer, kind and expert, and `neurons`. `heads`: by component and layer of B.
+    `models`: name and fingerprint of A and of B, if known. `layers`: of each component, the layer of A for layer 0, 1, ... of
+    B, -1 for none. `mlps`: the MLP of A (`a`) for one of B (`b`), each as component, layer, kind and expert, and `neurons`.
+    `heads`: by component and layer of B.
     """
+    sources = alignment.found_in
     return {
         "format": FORMAT,
         "version": VERSION,
+        "models": None if sources is None else [source._asdict() for source in sources],
         "layers": {
             component: [found.get(layer, -1) for layer in range(max(found, default=-1) + 1)]
             for component, found in alignment.layers.items()
@@ -118,11 +142,15 @@ def from_json(value: Any, where: object = "the alignment") -> Alignment:
             )
             for entry in value["heads"]
         }
+        found_in = value.get("models")
+        if found_in is not None:
+            of_a, of_b = (Source(str(one["name"]), str(one["fingerprint"])) for one in found_in)
+            found_in = of_a, of_b
     except KeyError as error:
         raise AlignmentError(f"{where}: lacks {error.args[0]!r}") from None
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise AlignmentError(f"{where}: is damaged: {error}") from None
-    return Alignment(layers, mlps, heads)
+    return Alignment(layers, mlps, heads, found_in)
 
 
 def read_alignment(path: Path) -> Alignment:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ..schema import Model
 from ..statistics.null import generator
+from .compute import Compute, Descriptors, OnBytes
 from .layer_match import By
 from .mlps import PARTS, MlpLayer, MlpViews, Place, Weights, mlp_layers
 from .orbit import Floats, Orbit
-from .probe import probe
-
-OnBytes = Callable[[int], None]
 
 SAMPLED_NEURONS = 16
 """Of each expert, where experts are matched by their weights in place."""
@@ -28,12 +26,14 @@ class Side:
         self.weights = Weights(model)
         self.layers = mlp_layers(model)
 
-    def descriptors(self, place: Place, by: By, seed: int, threads: int, on_bytes: OnBytes) -> tuple[MlpLayer, Floats]:
+    def descriptors(
+        self, place: Place, by: By, seed: int, compute: Compute, on_bytes: OnBytes
+    ) -> tuple[MlpLayer, Descriptors]:
         """The MLPs that take part and their descriptors [E, m, K]."""
         layer = self.layers[place]
         orbit = Orbit.of(layer.width)
         if by == "probe":
-            return layer, probe(self.weights, layer, orbit, seed, threads, on_bytes)
+            return layer, compute.probe(self.weights, layer, orbit, seed, on_bytes)
         routed = MlpLayer(*place, layer.mlps[: layer.routed], layer.router, layer.activation)
         if by == "router":
             assert layer.router is not None

@@ -11,10 +11,11 @@ import numpy as np
 from ..schema import Model
 from ..statistics.null import pool, rank_p, z_score
 from .alignment import Alignment, HeadMatch, Indices, Mlp, MlpMatch
+from .applied import applied_mlps, children, confirmed
 from .arrangement import arrangement
 from .layer_match import LayerMatch
 from .layer_units import depth
-from .search import Found, applied_mlps, children, confirmed
+from .search import Found
 
 Record = dict[str, Any]
 
@@ -96,7 +97,7 @@ def describe_given(alignment: Alignment, a: Model, b: Model) -> Record:
             if (layer_a := alignment.layer_of(component, layer)) is not None
         ],
         "tested": [],
-        "notes": [],
+        "notes": alignment.other_files(a, b),
     }
 
 

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
-from .. import ops
 from ..statistics.matching import permutation_score
 from ..statistics.null import generator
 from ..statistics.verdict import PEARSON, Z_EXPERT
 from .alignment import Indices
-from .descriptors import OnBytes, Side, router_rows
+from .compute import Compute, OnBytes
+from .descriptors import Side, router_rows
 from .layer_match import Array, By, LayerMatch
 from .mlps import MlpLayer
-from .neurons import NeuronMatch, match_neurons, neurons_fit
+from .neurons import NeuronPair, neurons_fit
 from .orbit import Orbit, lag_scores
 
 BASELINE_PAIRS, BASELINE_LAGS, MOST_LAGS = 8, 4, 16
 """Pairs of a layer whose neurons are also searched in relabelled copies, and how many copies each; more if pairs are few."""
-MEMORY_SHARE = 8
-"""Searches for neurons run side by side in at most this part (an eighth) of the machine's memory; two always may."""
-COPIES = 40
-"""Bytes that such a search takes for each weight of one matrix of the wider MLP: float32 copies of two matrices, the same
-balanced, and what is made on the way. 230 MB for 1408 neurons of 4096 channels."""
 
 
 def unsearchable(a: Side, b: Side, pair: tuple[str, int, int], by: By = "probe") -> str | None:
@@ -46,29 +39,37 @@ def unsearchable(a: Side, b: Side, pair: tuple[str, int, int], by: By = "probe")
 
 
 def match_layer(
-    a: Side, b: Side, pair: tuple[str, int, int], *, by: By = "probe", neurons: str = "matched", seed: int, threads: int,
-    on_bytes: OnBytes = lambda _: None,
+    a: Side, b: Side, pair: tuple[str, int, int], *, by: By = "probe", neurons: str = "matched", seed: int,
+    compute: Compute, on_bytes: OnBytes = lambda _: None,
 ) -> LayerMatch:  # fmt: skip
     """Searches layer `pair[1]` of A for the MLPs of layer `pair[2]` of B, and scores what it found.
 
     `neurons`: "matched" searches neurons of pairs that stand out, "all" those of the best pairs too, "none" none.
     """
+    try:
+        return _with_neurons(_matched(a, b, pair, by, seed, compute, on_bytes), a, b, neurons, seed, compute)
+    finally:
+        compute.forget()
+
+
+def _matched(
+    a: Side, b: Side, pair: tuple[str, int, int], by: By, seed: int, compute: Compute, on_bytes: OnBytes
+) -> LayerMatch:
     component, layer_a, layer_b = pair
     (left, x), (right, y) = (
-        side.descriptors((component, layer), by, seed, threads, on_bytes)
+        side.descriptors((component, layer), by, seed, compute, on_bytes)
         for side, layer in ((a, layer_a), (b, layer_b))
     )
-    lags = lag_scores(x, y)
+    lags = compute.lag_scores(x, y)
     del x, y
     best = lags.max(axis=1)
     relabelled = lags[1:].reshape(-1, lags.shape[2])
     deviation = relabelled.std(axis=0)
-    assigned = ops.assign(lags, threads)
-    found = LayerMatch(
+    assigned = compute.assign(lags)
+    return LayerMatch(
         component, layer_a, layer_b, by, left.mlps, right.mlps, (left.routed, right.routed), lags[0], best.sum(axis=1),
         best, deviation, _assignment(lags, assigned[0], best, deviation), *_router(a, b, _both_routers(left, right), assigned),
     )  # fmt: skip
-    return _with_neurons(found, a, b, neurons, seed, threads)
 
 
 def _assignment(lags: Array, assigned: Indices, best: Array, deviation: Array) -> Indices:
@@ -103,7 +104,7 @@ def _router(
     return statistic, scores[0], permutation_score(scores[0], routed[0]).z
 
 
-def _with_neurons(found: LayerMatch, a: Side, b: Side, which: str, seed: int, threads: int) -> LayerMatch:
+def _with_neurons(found: LayerMatch, a: Side, b: Side, which: str, seed: int, compute: Compute) -> LayerMatch:
     """Adds the neurons of matched pairs ("all": of the best pairs, where nothing stands out)."""
     parents = found.scores.argmax(axis=0) if which == "all" else found.assignment
     partners = np.where(found.assignment >= 0, found.assignment, parents)
@@ -117,18 +118,7 @@ def _with_neurons(found: LayerMatch, a: Side, b: Side, which: str, seed: int, th
     random = generator(seed, "neurons", found.component, found.layer_a, found.layer_b)
     sampled = random.choice(chosen, min(BASELINE_PAIRS, len(chosen)), replace=False)
     copies = min(MOST_LAGS, orbit.size - 1, BASELINE_LAGS * BASELINE_PAIRS // len(sampled))
-    lags = {int(at): (1 + random.choice(orbit.size - 1, copies, replace=False)).tolist() for at in sampled}
-    need = COPIES * orbit.width * max(max(found.a[partners[at]].neurons, found.b[at].neurons) for at in chosen)
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    at_once = min(threads, max(2, machine // MEMORY_SHARE // need))
-    inner = max(1, threads // at_once)
-
-    def run(at: int) -> NeuronMatch:
-        one, other = found.a[partners[at]], found.b[at]
-        match = match_neurons((a.weights, one), (b.weights, other), orbit, lags.get(at, ()), inner)
-        a.weights.release(one)
-        b.weights.release(other)
-        return match
-
-    with ThreadPoolExecutor(at_once) as pool:
-        return replace(found, neurons=dict(zip(map(int, chosen), pool.map(run, map(int, chosen)), strict=True)))
+    lags = {int(at): tuple((1 + random.choice(orbit.size - 1, copies, replace=False)).tolist()) for at in sampled}
+    pairs = [NeuronPair(found.a[partners[at]], found.b[at], lags.get(int(at), ())) for at in chosen]
+    matches = compute.match_neurons((a.weights, b.weights), pairs, orbit)
+    return replace(found, neurons=dict(zip(map(int, chosen), matches, strict=True)))

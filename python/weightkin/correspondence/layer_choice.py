@@ -3,18 +3,20 @@ experts are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import PlanError
 from ..statistics.null import generator
-from .descriptors import OnBytes, Side
+from .compute import Compute, OnBytes
+from .descriptors import Side
 from .layers import find_layer_maps
 from .maps import layer_map, standard_scores
 from .mlps import Place
-from .orbit import Floats, Orbit, lag_scores
+from .orbit import Array, Floats
+from .workers import Workers
 
 Layers = Literal["auto", "same", "all-pairs"]
 
@@ -39,16 +41,16 @@ class Choice(NamedTuple):
 
 
 def choose_layers(
-    a: Side, b: Side, layers: Layers, *, seed: int, threads: int, on_bytes: OnBytes,
+    a: Side, b: Side, layers: Layers, *, seed: int, workers: Workers, on_bytes: OnBytes,
     say: Callable[[str], None] = lambda _: None,
 ) -> Choice:  # fmt: skip
     """Every layer of B that has gated MLPs ends in a pair or among the untested. Raises `PlanError`."""
     maps: dict[tuple[str, int], LayerPair] = {}
     if layers == "auto":
         say("mapping layers")
-        maps = _from_layer_maps(a, b, seed, threads)
+        maps = _from_layer_maps(a, b, seed, workers.threads)
     elif layers == "all-pairs":
-        maps = _from_all_pairs(a, b, seed, threads, on_bytes)
+        maps = _from_all_pairs(a, b, seed, workers, on_bytes)
     pairs, untested = [], []
     for component, layer in b.layers:
         if (component, layer) in maps:
@@ -73,7 +75,7 @@ def _from_layer_maps(a: Side, b: Side, seed: int, threads: int) -> dict[Place, L
     }
 
 
-def _from_all_pairs(a: Side, b: Side, seed: int, threads: int, on_bytes: OnBytes) -> dict[Place, LayerPair]:
+def _from_all_pairs(a: Side, b: Side, seed: int, workers: Workers, on_bytes: OnBytes) -> dict[Place, LayerPair]:
     """The best layer of A for each layer of B, by sketches of all descriptors; the choice is made anew in every copy."""
     out: dict[Place, LayerPair] = {}
     for component in dict.fromkeys(component for component, _ in b.layers):
@@ -83,11 +85,9 @@ def _from_all_pairs(a: Side, b: Side, seed: int, threads: int, on_bytes: OnBytes
         if not numbers[0] or len(widths) > 1:
             continue
         left, right = (
-            [_sketch(side, place, seed, threads, on_bytes) for place in held]
-            for side, held in zip((a, b), places, strict=True)
+            _sketches(side, held, seed, workers, on_bytes) for side, held in zip((a, b), places, strict=True)
         )
-        scores = np.array([[lag_scores(x, y).max(axis=1).sum(axis=1) for y in right] for x in left])
-        found = layer_map(standard_scores(scores))
+        found = layer_map(standard_scores(_all_scores(left, right, workers)))
         for at, layer in enumerate(numbers[1]):
             if found.assignment[at] >= 0:
                 chosen = numbers[0][found.assignment[at]]
@@ -95,10 +95,27 @@ def _from_all_pairs(a: Side, b: Side, seed: int, threads: int, on_bytes: OnBytes
     return out
 
 
-def _sketch(side: Side, place: Place, seed: int, threads: int, on_bytes: OnBytes) -> Floats:
-    """[E, m, SKETCH]: some of the numbers of each descriptor, the same for every layer of that width."""
-    layer, whole = side.descriptors(place, "probe", seed, threads, on_bytes)
-    size = whole.shape[2]
-    chosen = np.sort(generator(seed, "sketch", size).permutation(size)[:SKETCH])
-    assert Orbit.of(layer.width).size == whole.shape[1]
-    return np.ascontiguousarray(whole[:, :, chosen])
+def _sketches(side: Side, places: Sequence[Place], seed: int, workers: Workers, on_bytes: OnBytes) -> list[Floats]:
+    """[E, m, SKETCH] of each layer: some of the numbers of each descriptor, the same for every layer of that width."""
+
+    def sketch(compute: Compute, place: Place) -> Floats:
+        try:
+            _, whole = side.descriptors(place, "probe", seed, compute, on_bytes)
+            size = whole.shape[2]
+            chosen = np.sort(generator(seed, "sketch", size).permutation(size)[:SKETCH])
+            return compute.sketch(whole, chosen)
+        finally:
+            compute.forget()
+
+    found = dict(workers.spread(places, sketch, lambda place: side.layers[place].nbytes))
+    return [found[place] for place in places]
+
+
+def _all_scores(left: Sequence[Floats], right: Sequence[Floats], workers: Workers) -> Array:
+    """[LA, LB, m]: of each layer of A with each of B, under every relabelling: the sum over B's MLPs of the best score."""
+
+    def scores(compute: Compute, at: int) -> Array:
+        return np.array([compute.lag_scores(left[at], y).max(axis=1).sum(axis=1) for y in right])
+
+    found = dict(workers.spread(range(len(left)), scores))
+    return np.array([found[at] for at in range(len(left))])

@@ -8,15 +8,14 @@ from dataclasses import fields
 
 import numpy as np
 
-from .. import ops, reference
+from .. import reference
 from ..checkpoint.mapping import Shards
 from ..schema import Slot
 from ..similarity import PairSums
 from ..view import View
+from .compute import Compute
 from .layer_units import LayerUnit
 
-SLAB = 64 << 20
-"""Bytes of all layers together that are mapped at a time, twice: one slab is read while the other is computed."""
 READERS = 4
 
 
@@ -33,7 +32,7 @@ def nothing(depths: tuple[int, int]) -> PairSums:
 
 @np.errstate(invalid="ignore")
 def unit_sums(
-    unit: LayerUnit, shards: tuple[Shards, Shards], depths: tuple[int, int], threads: int,
+    unit: LayerUnit, shards: tuple[Shards, Shards], depths: tuple[int, int], compute: Compute,
     on_read: Callable[[int], None] = lambda _: None,
 ) -> PairSums:  # fmt: skip
     """[LA, LB]: what follows from inner products, each tensor centred by its own mean, summed over experts; 0 elements where
@@ -43,7 +42,7 @@ def unit_sums(
         for expert in unit.experts:
             layers = unit.layers(0, expert), unit.layers(1, expert)
             cells = np.ix_(*(list(held) for held in layers))
-            sums = _sums(tuple(list(held.values()) for held in layers), shards, readers, threads, on_read)
+            sums = _sums(tuple(list(held.values()) for held in layers), shards, readers, compute, on_read)
             for field in fields(PairSums):
                 getattr(found, field.name)[cells] += getattr(sums, field.name)
     return found
@@ -51,7 +50,7 @@ def unit_sums(
 
 @np.errstate(invalid="ignore")
 def _sums(
-    slots: Sequence[Sequence[Slot]], shards: tuple[Shards, Shards], readers: ThreadPoolExecutor, threads: int,
+    slots: Sequence[Sequence[Slot]], shards: tuple[Shards, Shards], readers: ThreadPoolExecutor, compute: Compute,
     on_read: Callable[[int], None],
 ) -> PairSums:  # fmt: skip
     """[layers of A, layers of B] of one role's tensors, slab by slab."""
@@ -60,14 +59,14 @@ def _sums(
     elements, count = held[0][1].size, len(slots[0])
     product = np.zeros((count, len(slots[1])))
     sums, squares = ([np.zeros(len(side)) for side in slots] for _ in range(2))
-    waiting = iter(_slabs(held))
+    waiting = iter(_slabs(held, compute.slab))
     slab = next(waiting)
     reading = readers.map(lambda each: _read(shards, *each), slab)
     while slab:
         list(reading)
         ahead = next(waiting, [])
         reading = readers.map(lambda each: _read(shards, *each), ahead)
-        part = _inner_products(shards, slab[:count], slab if len(sides) == 1 else slab[count:], threads)
+        part = _inner_products(shards, slab[:count], slab if len(sides) == 1 else slab[count:], compute)
         product += part.product
         for number, found in enumerate(((part.sum_left, part.square_left), (part.sum_right, part.square_right))):
             sums[number] += found[0]
@@ -83,10 +82,11 @@ def _sums(
     return PairSums.of(np.full(shape, float(elements)), product, square, total, np.zeros((3, *shape)))
 
 
-def _slabs(held: Sequence[tuple[int, View]]) -> Iterator[list[tuple[int, View]]]:
-    """The same rows of axis 0 of all tensors, about `SLAB` bytes at a time."""
+def _slabs(held: Sequence[tuple[int, View]], size: int) -> Iterator[list[tuple[int, View]]]:
+    """The same rows of axis 0 of all tensors, about `size` bytes at a time. Two are mapped: one is read while the other is
+    computed."""
     rows = held[0][1].shape[0]
-    step = max(1, SLAB * rows // sum(view.nbytes for _, view in held))
+    step = max(1, size * rows // sum(view.nbytes for _, view in held))
     for first in range(0, rows, step):
         yield [(side, view.narrow(0, first, min(step, rows - first))) for side, view in held]
 
@@ -96,7 +96,7 @@ def _read(shards: tuple[Shards, Shards], side: int, view: View) -> None:
 
 
 def _inner_products(
-    shards: tuple[Shards, Shards], left: Sequence[tuple[int, View]], right: Sequence[tuple[int, View]], threads: int
+    shards: tuple[Shards, Shards], left: Sequence[tuple[int, View]], right: Sequence[tuple[int, View]], compute: Compute
 ) -> reference.CrossGram:
     """Of every tensor of `left`, as one row, with every one of `right`."""
     if len(left[0][1].shape) == 1:
@@ -105,10 +105,5 @@ def _inner_products(
             np.stack([shards[side].array(view).astype(np.float64) for side, view in each]) for each in (left, right)
         )
         return reference.cross_gram(x, y)
-    rows = [_row(shards[side], view) for side, view in left]
-    return ops.cross_gram(rows, rows if left == right else [_row(shards[side], view) for side, view in right], threads)
-
-
-def _row(shards: Shards, view: View) -> ops.Operand:
-    """One row of all elements."""
-    return ops.Operand(shards[view.shard], view.offset, view.dtype, (1, *view.shape), (view.nbytes, *view.strides))
+    rows = [(shards[side], view) for side, view in left]
+    return compute.cross_gram(rows, rows if left == right else [(shards[side], view) for side, view in right])

@@ -119,34 +119,34 @@ class Weights:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._shards = Shards(model.checkpoint)
+        self.shards = Shards(model.checkpoint)
 
     def operand(self, view: View) -> ops.Operand:
-        return ops.Operand(self._shards[view.shard], view.offset, view.dtype, view.shape, view.strides)
+        return ops.Operand(self.shards[view.shard], view.offset, view.dtype, view.shape, view.strides)
 
     def array(self, view: View) -> Floats:
         """A copy; what is not finite becomes 0, because one such element would hide an expert from every search."""
-        found = np.array(self._shards.array(view), dtype=np.float32, order="C")
+        found = np.array(self.shards.array(view), dtype=np.float32, order="C")
         if not np.isfinite(found.sum(dtype=np.float64)):
             np.nan_to_num(found, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return found
 
     def raw(self, view: View) -> np.ndarray[Any, np.dtype[Any]]:
         """The mapped elements."""
-        return self._shards.array(view)
+        return self.shards.array(view)
 
     def prefetch(self, mlp: MlpViews) -> None:
         for part in PARTS:
-            self._shards[mlp.views[part].shard].prefetch(*mlp.views[part].extent)
+            self.shards[mlp.views[part].shard].prefetch(*mlp.views[part].extent)
 
     def release(self, mlp: MlpViews) -> None:
         """Gives the pages back, and refuses what was computed from a file that shrank meanwhile."""
         for part in PARTS:
-            mapping = self._shards[mlp.views[part].shard]
+            mapping = self.shards[mlp.views[part].shard]
             if mapping.faulted:
-                self._shards.check()
+                self.shards.check()
             mapping.release(*mlp.views[part].extent)
 
     def check(self) -> None:
         """Refuses everything computed if a file was written to meanwhile."""
-        self._shards.check()
+        self.shards.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .. import ops
 from ..statistics.null import generator
 from .mlps import MlpLayer, MlpViews, Weights
-from .orbit import Floats, Orbit
+from .orbit import Array, Floats, Orbit
 
 ROWS = 64
 """Rows of gate and of up of each MLP from which the scale of input channels is estimated."""
@@ -30,18 +30,26 @@ def inputs(orbit: Orbit, seed: int) -> Floats:
 def channel_scale(weights: Weights, layer: MlpLayer) -> Floats:
     """[d]: what input channels are multiplied with, so that none weighs more than others in the layer's gates and ups.
 
-    It undoes any scale of a channel, so norm gains need no folding, and gates see inputs of deviation 1. From routed
-    experts if there are any.
+    It undoes any scale of a channel, so norm gains need no folding, and gates see inputs of deviation 1.
     """
     gate, up = np.zeros(layer.width), np.zeros(layer.width)
-    for mlp in layer.mlps[: layer.routed] or layer.mlps:
+    for mlp in scaling(layer):
         for part, total in (("gate", gate), ("up", up)):
             rows = weights.array(mlp.views[part].narrow(0, 0, min(ROWS, mlp.neurons)))
             total += np.square(rows, dtype=np.float64).mean(axis=0)
-    gate /= len(layer.mlps[: layer.routed] or layer.mlps)
+    return scale_of(gate / len(scaling(layer)), up)
+
+
+def scaling(layer: MlpLayer) -> Sequence[MlpViews]:
+    """The MLPs that decide on the scale of input channels: routed experts if there are any."""
+    return layer.mlps[: layer.routed] or layer.mlps
+
+
+def scale_of(gate: Array, up: Array) -> Floats:
+    """[d] from mean squares of gates [d], and, up to a factor, of ups [d]."""
     square = np.sqrt(gate * up)
     if not square.any():
-        return np.zeros(layer.width, np.float32)
+        return np.zeros(len(gate), np.float32)
     # The scale of up means nothing (down can undo it), that of gate does: it decides where the activation bends.
     square *= np.divide(gate, square, out=np.zeros_like(square), where=square > 0).sum()
     scale = np.divide(1.0, np.sqrt(square), out=np.zeros_like(square), where=square > 0)

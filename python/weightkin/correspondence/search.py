@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-
-import numpy as np
+from threading import Lock
+from typing import Protocol
 
 from ..errors import PlanError
 from ..schema import Model
-from ..statistics.verdict import Z_MATRIX
 from .alignment import Alignment, Mlp, MlpMatch
+from .applied import applied_mlps
+from .compute import Compute, OnBytes
 from .descriptors import Side
 from .experts import match_layer, unsearchable
 from .heads import LayerHeads, find_head_matches
@@ -28,19 +28,42 @@ from .layer_match import LayerMatch
 from .layer_units import depth
 from .layers import find_layer_maps
 from .maps import LayerMap
-from .neurons import NeuronMatch
+from .workers import Workers
 
 KINDS = ("layers", "experts", "heads")
 """What is searched for, in this order; "experts" are all gated MLPs."""
 
-SIBLING = 0.5
-"""Score of a child as a share of that of its parent's best child."""
-
 Wanted = Collection[tuple[str, str]]
 """Component and kind."""
 Progress = Callable[[str, int, int], None]
-Remember = Callable[[int, Callable[[], LayerMatch]], Mapping[Mlp, MlpMatch]]
-"""From a number of a pair of layers and its search: what of its matches is needed. A caller that has it need not search."""
+
+
+class Memory(Protocol):
+    """Where what is found of each pair of layers goes, by its number; a pair that is held already is not searched."""
+
+    def holds(self, number: int) -> bool: ...
+
+    def keep(self, number: int, match: LayerMatch) -> None: ...
+
+    def mlps(self, number: int) -> Mapping[Mlp, MlpMatch]:
+        """What of its matches is needed: `applied_mlps`."""
+        ...
+
+
+class _InMemory:
+    """A `Memory` that begins empty."""
+
+    def __init__(self) -> None:
+        self.matches: dict[int, LayerMatch] = {}
+
+    def holds(self, number: int) -> bool:
+        return number in self.matches
+
+    def keep(self, number: int, match: LayerMatch) -> None:
+        self.matches[number] = match
+
+    def mlps(self, number: int) -> Mapping[Mlp, MlpMatch]:
+        return applied_mlps(self.matches[number])
 
 
 @dataclass(frozen=True)
@@ -61,16 +84,16 @@ def find_alignment(
     b: Model,
     *,
     seed: int,
-    threads: int,
+    workers: Workers,
     draws: int,
     progress: Progress = lambda *_: None,
     wanted: Wanted | None = None,
     start: Alignment | None = None,
-    remember: Remember | None = None,
+    memory: Memory | None = None,
 ) -> Found:
     """Everything significant that is not in place. `wanted` (default: all) and what is known already, `start`.
 
-    With `remember`, the result's `mlps` hold nothing. Of layers and heads `draws` copies are searched besides the original;
+    With `memory`, the result's `mlps` hold nothing. Of layers and heads `draws` copies are searched besides the original;
     of experts, as many as experts.py says.
     """
     components = {slot.address.component for model in (a, b) for slot in model.slots}
@@ -78,13 +101,13 @@ def find_alignment(
     found = Found(start or Alignment())
     if _components(wanted, "layers"):
         progress("searching layers", 0, 0)
-        found = _layers(found, a, b, _components(wanted, "layers"), seed, draws, threads)
+        found = _layers(found, a, b, _components(wanted, "layers"), seed, draws, workers.threads)
     if _components(wanted, "experts"):
-        found = _experts(found, a, b, _components(wanted, "experts"), seed, threads, progress, remember)
+        found = _experts(found, a, b, _components(wanted, "experts"), seed, workers, progress, memory)
     if _components(wanted, "heads"):
         progress("searching heads", 0, 0)
         pairs = _pairs(found.alignment, a, b, _components(wanted, "heads"))
-        heads = find_head_matches(a, b, pairs, seed=seed, draws=draws, threads=threads)
+        heads = find_head_matches(a, b, pairs, seed=seed, draws=draws, threads=workers.threads)
         applied = {place: one.match for place, one in heads.items() if one.match is not None and not one.identity}
         found = replace(found, alignment=replace(found.alignment, heads=applied), heads=heads)
     return found
@@ -125,71 +148,51 @@ def _experts(
     b: Model,
     components: set[str],
     seed: int,
-    threads: int,
+    workers: Workers,
     progress: Progress,
-    remember: Remember | None,
+    memory: Memory | None,
 ) -> Found:
     try:
         sides = Side(a), Side(b)
     except PlanError as error:
         return replace(found, notes=(*found.notes, f"experts were not searched: {error}"))
-    pairs = []
+    pairs = list[tuple[str, int, int]]()
     for component, layer_a, layer_b in _pairs(found.alignment, a, b, components):
         if unsearchable(*sides, (component, layer_a, layer_b)) is None:
             pairs.append((component, layer_a, layer_b))
-    total = sum(
-        side.layers[place].nbytes
-        for component, layer_a, layer_b in pairs
-        for side, place in zip(sides, ((component, layer_a), (component, layer_b)), strict=True)
-    )
-    done, matches = 0, list[LayerMatch]()
+    held = _InMemory()
+    memory = held if memory is None else memory
+    waiting = [number for number in range(len(pairs)) if not memory.holds(number)]
 
-    def keep(_: int, run: Callable[[], LayerMatch]) -> Mapping[Mlp, MlpMatch]:
-        matches.append(run())
-        return applied_mlps(matches[-1])
+    def nbytes(number: int) -> int:
+        component, *layers = pairs[number]
+        return sum(side.layers[component, layer].nbytes for side, layer in zip(sides, layers, strict=True))
+
+    on_bytes = _counted(progress, sum(map(nbytes, waiting)))
+
+    def match(compute: Compute, number: int) -> LayerMatch:
+        return match_layer(*sides, pairs[number], seed=seed, compute=compute, on_bytes=on_bytes)
+
+    for number, one in workers.spread(waiting, match, nbytes):
+        memory.keep(number, one)
+    for side in sides:
+        side.weights.check()
+    mlps: dict[Mlp, MlpMatch] = {}
+    for number in range(len(pairs)):
+        mlps |= memory.mlps(number)
+    matches = tuple(held.matches[number] for number in sorted(held.matches))
+    return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=matches)
+
+
+def _counted(progress: Progress, total: int) -> OnBytes:
+    """Reports the sum of what all devices read."""
+    done, lock = 0, Lock()
 
     def on_bytes(count: int) -> None:
         nonlocal done
-        done += count
-        progress("searching experts", done, total)
+        with lock:
+            done += count
+            progress("searching experts", min(done, total), total)
 
-    progress("searching experts", 0, total)
-    mlps: dict[Mlp, MlpMatch] = {}
-    for number, pair in enumerate(pairs):
-        run = partial(match_layer, *sides, pair, seed=seed, threads=threads, on_bytes=on_bytes)
-        mlps |= (remember or keep)(number, run)
-    for side in sides:
-        side.weights.check()
-    return replace(found, alignment=replace(found.alignment, mlps=mlps), mlps=tuple(matches))
-
-
-def children(match: LayerMatch) -> list[int]:
-    """The MLPs of B that have a counterpart. Several may have the same one, if they are about equally like it: an expert
-    whose own counterpart is missing is a little like some other one, as all experts of a model are."""
-    scores, chosen = match.scores[match.assignment, np.arange(len(match.b))], match.assignment
-    best = {a: scores[chosen == a].max() for a in set(chosen.tolist())}
-    return [int(at) for at in match.matched if scores[at] >= SIBLING * best[int(chosen[at])]]
-
-
-def applied_mlps(match: LayerMatch) -> dict[Mlp, MlpMatch]:
-    """The matches of one layer that an alignment needs: none if all are in place."""
-    out, moved = {}, False
-    for at in children(match):
-        one, other = match.a[match.assignment[at]].mlp, match.b[at].mlp
-        neurons = match.neurons.get(at)
-        order = None
-        if neurons is not None and confirmed(match, neurons):
-            in_place = np.array_equal(neurons.permutation, np.arange(match.a[match.assignment[at]].neurons))
-            order = None if in_place else neurons.permutation
-        moved |= order is not None or one[2:] != other[2:]
-        moved |= other.expert is not None and match.routed[0] != match.routed[1]  # router rows without a counterpart
-        out[other] = MlpMatch(one, order)
-    return out if moved else {}
-
-
-def confirmed(match: LayerMatch, neurons: NeuronMatch) -> bool:
-    """Whether up and down agree with the order found on gate, above every relabelled copy of the layer's experts and by a
-    margin: the same search in those copies is the null, because gate, up and down of one neuron depend on each other."""
-    draws = np.concatenate([one.scores[1:] for one in match.neurons.values()])
-    mean, deviation = match.baseline
-    return bool(draws.size > 1 and neurons.scores[0] > draws.max() and neurons.scores[0] >= mean + Z_MATRIX * deviation)
+    on_bytes(0)
+    return on_bytes

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import engine
 from ..comparison import Progress, Work, open_models, thread_count
+from ..devices import describe_devices, kinds, opened_devices
+from ..devices.choosing import AUTO
 from ..errors import PlanError, ResultsError
 from ..ops import MAX_MODELS
 from ..plan import make_plan
 from ..relabelling import Relabellings
 from ..results.folder import SUMMARY, Results, load
 from ..results.journal import Journal
-from ..results.recording import Write, describe_devices, describe_throughput, record
+from ..results.recording import Write, describe_throughput, record
 from ..results.summary import describe_models
 from ..statistics.null import DRAWS
 from ..statistics.verdict import FEWEST_DRAWS
@@ -37,6 +38,7 @@ def lineage(
     align: Literal["auto", "none"] = "auto",
     output: str | Path | None = None,
     resume: bool = False,
+    device: str = AUTO,
     threads: int | None = None,
     memory: int | None = None,
     include: Sequence[str] = (),
@@ -52,7 +54,7 @@ def lineage(
     in the order of one. Other options are those of `weightkin.matrix`. The summary has "lineage" (nodes, edges, trees, notes)
     and "pairs"; the tables are `edges` and `distances`. Stored results of `lineage` are only loaded.
 
-    Raises `CheckpointError`, `PlanError` or `ResultsError`, each one line.
+    Raises `CheckpointError`, `PlanError`, `DeviceError` or `ResultsError`, each one line.
     """
     if len(paths) == 1 and (Path(paths[0]) / SUMMARY).is_file():
         return _of_results(load(paths[0]), output, resume, seed)
@@ -65,29 +67,29 @@ def lineage(
     models = open_models(paths)
     plan = make_plan(models, include, exclude)
     options = {"include": [*include], "exclude": [*exclude], "null": null, "align": align, "seed": seed}
-    work = Work(plan, null, seed, threads, memory or engine.WINDOW, progress)
-    searcher = Searcher(null, seed, threads, memory, progress, include, exclude) if align == "auto" else None
     found: list[Traced] = []
 
     def compute(journal: Journal) -> dict[str, Any]:
         found.append(Tracer(plan, work, Relabellings(plan, null, seed), journal, searcher).trace())
         progress("growing the tree", plan.nbytes, plan.nbytes)
-        return {"devices": describe_devices(threads)}
+        return {"devices": describe_devices(devices)}
 
     def collect(_: Journal, write: Write) -> dict[str, Any]:
         described = describe_models(models)
         known = facts(described, found[0], [tokens_of(model) for model in models])
         throughput = work.throughput() | {"elapsed": round(time.perf_counter() - start, 3)}
-        return {
-            "models": described,
-            "throughput": throughput,
-            **_collected(known, found[0], seed, align == "auto", write),
-        }
+        tree = _collected(known, found[0], seed, align == "auto", write)
+        return {"models": described, "throughput": throughput, **tree}
 
-    return record(
-        "lineage", options, [model.checkpoint.fingerprint() for model in models],
-        output=output, resume=resume, units=len(plan.units), compute=compute, schemas=SCHEMAS, collect=collect,
-    )  # fmt: skip
+    with opened_devices(device, threads) as devices:
+        work = Work(plan, null, seed, threads, devices, memory, progress)
+        searcher = (
+            Searcher(null, seed, threads, devices, memory, progress, include, exclude) if align == "auto" else None
+        )
+        return record(
+            "lineage", options, [model.checkpoint.fingerprint() for model in models], output=output, resume=resume,
+            kinds=kinds(devices), units=len(plan.units), compute=compute, schemas=SCHEMAS, collect=collect,
+        )  # fmt: skip
 
 
 def _of_results(results: Results, output: str | Path | None, resume: bool, seed: int) -> Results:

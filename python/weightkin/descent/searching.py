@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import engine
 from ..aligning import Way
 from ..comparison import Work
 from ..correspondence.alignment import Alignment, HeadMatch, Indices, Mlp, MlpMatch, from_json, to_json
+from ..devices import Device
 from ..errors import PlanError
 from ..plan import make_plan
 from ..results.collect import collect
@@ -50,6 +50,7 @@ class Searcher(NamedTuple):
     null: int
     seed: int
     threads: int
+    devices: Sequence[Device]
     memory: int | None
     progress: Progress
     include: Sequence[str] = ()
@@ -73,7 +74,7 @@ class Searcher(NamedTuple):
             plan = make_plan([a, b], self.include, self.exclude)
         except PlanError:
             return Outcome(Alignment(), {}, False)
-        work = Work(plan, self.null, self.seed, self.threads, self.memory or engine.WINDOW, self.progress)
+        work = Work(plan, self.null, self.seed, self.threads, self.devices, self.memory, self.progress)
         journal = Journal(None, "", False)
         try:
             work.run(Way("auto"), journal)

@@ -15,10 +15,17 @@ WORDS = {
     "no_evidence": "no evidence", "not_tested": "not tested",
 }  # fmt: skip
 """Of a verdict's relation."""
+SERIES = {
+    "no_jump": "no jump", "jump": "weights replaced", "undecided": "undecided", "not_tested": "jumps not tested",
+}  # fmt: skip
+STARTS = {
+    "random": "start looks random", "not_random": "start is not random", "undecided": "start undecided",
+}  # fmt: skip
 
 
 def statements(results: Results) -> list[dict[str, Any]]:
-    """Every statement of the summary with the word that it comes to, its pair, and the bars of its coverage."""
+    """Every statement of the summary with the word that it comes to, its pair, and the bars of its coverage; pairs with
+    evidence first."""
     found = []
     pairs = pairs_of(results)
     for pair in pairs:
@@ -30,7 +37,16 @@ def statements(results: Results) -> list[dict[str, Any]]:
             "pair": pair.label, "relation": relation, "word": ", ".join([word, *how]), "text": verdict["statement"],
             "coverage": bars(pair.entry), "pairing": pairing(pair.entry),
         })  # fmt: skip
+    found.sort(key=lambda one: one["relation"] in ("no_evidence", "not_tested"))
     names = [model["name"] for model in results.summary["models"]]
+    course = results.summary.get("series")
+    if course is not None:
+        word = f"{SERIES[course['word']]}; {STARTS[course['start']['word']]}"
+        title, held = " to ".join((names[0], names[-1])), bars({**results.summary, "groups": course["groups"]})
+        found.append({
+            "pair": title, "relation": f"series {course['word']}", "word": word, "text": course["statement"], "coverage": held,
+            "pairing": None,
+        })  # fmt: skip
     for key in ("layers", "experts", "lineage"):
         text = results.summary.get(key, {}).get("statement")
         if text:

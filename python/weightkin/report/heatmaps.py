@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..results import Results
 from ..schema import display_order
 from .columns import Array, floats, numbers, of_layer, strings, table_of
-from .pairs import Pair, pairs_of
+from .pairs import Pair
 
 MEASURES = ("cosine", "cosine_if_uncorrelated", "pearson", "z")
 COLUMNS = ("a", "b", "component", "group", "role", "parameters", "status", *MEASURES, "cv_a", "cv_b")
@@ -46,28 +49,30 @@ class _Cells:
         return np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.nan).reshape(self.shape)
 
 
-def sections(results: Results) -> list[dict[str, Any]]:
-    """The map of roles by layers, and the norms; each only if there is something to draw."""
-    if "tensors" not in results.table_names or not pairs_of(results):
+def sections(results: Results, pairs: Sequence[Pair], note: str) -> list[dict[str, Any]]:
+    """The map of roles by layers, and the norms; each only if there is something to draw. `note`: which `pairs` those are."""
+    if "tensors" not in results.table_names or not pairs:
         return []
     column = of_layer(results, "tensors")
     table = table_of(results, "tensors", (*COLUMNS, column))
     layer = floats(table, column)
-    status = np.array(strings(table, "status"), dtype=object)
+    compared = np.array(strings(table, "status"), dtype=object) == "compared"
     sides, components = (floats(table, "a"), floats(table, "b")), np.array(strings(table, "component"), dtype=object)
+    pooled = _Pooled(results)
     maps, norms = [], []
-    for pair in pairs_of(results):
-        own = (sides[0] == pair.a) & (sides[1] == pair.b) & (status == "compared") & np.isfinite(layer)
+    for pair in pairs:
+        own = np.flatnonzero((sides[0] == pair.a) & (sides[1] == pair.b) & compared & np.isfinite(layer))
         names = sorted({str(name) for name in components[own]}, key=lambda name: display_order((name,)))
         for component in names:
-            rows = np.flatnonzero(own & (components == component))
+            rows = own[components[own] == component]
             cells = _Cells(table.take(rows), layer[rows])
             label = pair.label if names == ["text"] else f"{pair.label}: {component}"
-            maps.append(_map(cells, label) | {"pooled": _pooled(results, pair, component, cells.layers)})
+            maps.append(_map(cells, label) | {"pooled": pooled.of(pair, component, cells.layers)})
             if "norms" in cells.groups:
                 norms.append(_norms(cells, label))
-    found = [{"kind": "roles", "title": "Roles and layers", "variants": maps}] if maps else []
-    return found + ([{"kind": "norms", "title": "Norm gains, layer by layer", "variants": norms}] if norms else [])
+    found = [{"kind": "roles", "title": "Roles and layers", "note": note, "variants": maps}] if maps else []
+    title = "Norm gains, layer by layer"
+    return found + ([{"kind": "norms", "title": title, "note": note, "variants": norms}] if norms else [])
 
 
 def _map(cells: _Cells, label: str) -> dict[str, Any]:
@@ -76,23 +81,27 @@ def _map(cells: _Cells, label: str) -> dict[str, Any]:
             "tensors": numbers(cells.count().ravel())}  # fmt: skip
 
 
-def _pooled(results: Results, pair: Pair, component: str, layers: Array) -> dict[str, Any] | None:
-    """z of every group in every layer, pooled draw by draw; None without a null."""
-    if "nulls" not in results.table_names:
-        return None
-    column = of_layer(results, "nulls")
-    found = [
-        row
-        for row in table_of(results, "nulls", ("a", "b", "level", "component", "group", column, "z")).to_pylist()
-        if (row["a"], row["b"], row["level"], row["component"]) == (pair.a, pair.b, "layer", component)
-    ]
-    groups = sorted({row["group"] for row in found}, key=lambda group: display_order((group,)))
-    z = np.full((len(groups), len(layers)), np.nan)
-    for row in found:
-        at = np.flatnonzero(layers == row[column])
-        if at.size and row["z"] is not None:
-            z[groups.index(row["group"]), at[0]] = row["z"]
-    return {"roles": groups, "z": numbers(z.ravel())} if groups else None
+class _Pooled:
+    """z of every group in every layer, pooled draw by draw."""
+
+    def __init__(self, results: Results) -> None:
+        self._rows: dict[tuple[int, int, str], list[tuple[str, int, float]]] = defaultdict(list)
+        if "nulls" not in results.table_names:
+            return
+        column = of_layer(results, "nulls")
+        table = table_of(results, "nulls", ("a", "b", "level", "component", "group", column, "z"))
+        for row in table.filter(pc.equal(table["level"], "layer")).to_pylist():
+            if row["z"] is not None:
+                self._rows[row["a"], row["b"], row["component"]].append((row["group"], row[column], row["z"]))
+
+    def of(self, pair: Pair, component: str, layers: Array) -> dict[str, Any] | None:
+        """[groups, layers]; None without a null."""
+        found = self._rows[pair.a, pair.b, component]
+        groups = sorted({group for group, _, _ in found}, key=lambda group: display_order((group,)))
+        z = np.full((len(groups), len(layers)), np.nan)
+        for group, layer, value in found:
+            z[groups.index(group), layers == layer] = value
+        return {"roles": groups, "z": numbers(z.ravel())} if groups else None
 
 
 def _norms(cells: _Cells, label: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..schema import display_order
 from .columns import Array, floats, numbers, sortable, strings, table_of, texts
 
 MEASURES = ("score", "z", "pearson", "cosine", "cosine_if_uncorrelated", "aligned_cosine")
+ROLE_MEASURES = ("score", "pearson", "cosine", "cosine_if_uncorrelated")
+"""Of single roles: there are many, and a page has not room for all."""
 MAPS = {
     "component": "component", "group": "group", "layer_b": "layer of B", "layer_a": "is layer of A", "best": "highest score",
     "second": "second", "score": "score", "margin": "margin", "margin_neighbours": "over neighbours", "z": "z", "p": "p",
@@ -27,28 +30,24 @@ def sections(results: Results) -> list[dict[str, Any]]:
     """Of results of `layers` (others have a table of that name too, with other columns)."""
     if "maps" not in results.table_names:
         return []
-    table = table_of(results, "layers", ("component", "group", "layer_a", "layer_b", *MEASURES))
     maps = table_of(results, "maps", list(MAPS))
     found = {(row["component"], row["group"], row["layer_b"]): row["layer_a"] for row in maps.to_pylist()}
-    places = np.array([strings(table, "component"), strings(table, "group")], dtype=object)
-    a, b = floats(table, "layer_a"), floats(table, "layer_b")
+    decided = {
+        component: "all" if entry["in_place"] else "unordered"
+        for component, entry in results.summary["layers"]["components"].items()
+    }
     variants = []
-    order = sorted(set(map(tuple, places.T)), key=lambda key: (key[1] not in DECIDING, display_order(key)))
-    for component, group in order:
-        own = (places[0] == component) & (places[1] == group)
-        above, across = np.unique(a[own]), np.unique(b[own])
-        cells = np.searchsorted(above, a[own]), np.searchsorted(across, b[own])
-        measures = {}
-        for name in MEASURES:
-            matrix = np.full((len(above), len(across)), np.nan)
-            matrix[cells] = floats(table, name)[own]
-            if np.isfinite(matrix).any():
-                measures[name] = numbers(matrix.ravel())
+    for (component, group), held in _matrices(results, "layers", ("component", "group"), MEASURES):
         label = {"all": "all matrices", "unordered": "all matrices, by products of channels"}.get(group, group)
-        variants.append({
-            "label": label if component == "text" else f"{component}: {label}", "a": above.tolist(), "b": across.tolist(),
-            "measures": measures, "map": [found.get((component, group, int(layer)), -1) for layer in across],
-        })  # fmt: skip
+        rings = [found.get((component, group, layer), -1) for layer in held["b"]]
+        variants.append(held | {"label": label if component == "text" else f"{component}: {label}", "map": rings})
+    if "layer_roles" in results.table_names:
+        for (component, _, role), held in _matrices(
+            results, "layer_roles", ("component", "group", "role"), ROLE_MEASURES
+        ):
+            rings = [found.get((component, decided.get(component, "all"), layer), -1) for layer in held["b"]]
+            label = role if component == "text" else f"{component}: {role}"
+            variants.append(held | {"label": label, "map": rings})
     names = labels(results.summary["models"])
     sides = {"name_a": names[0], "name_b": names[-1]}
     columns = [
@@ -61,6 +60,28 @@ def sections(results: Results) -> list[dict[str, Any]]:
         sortable("Map of the layers", columns, "maps.csv"),
     ]
     return out + ([_baselines(results)] if "baselines" in results.table_names else [])
+
+
+def _matrices(
+    results: Results, name: str, keys: Sequence[str], measures: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Of every group or role of a table, those that decide first: layers of A (`a`) and of B (`b`), and the measures between
+    them as flat matrices."""
+    table = table_of(results, name, (*keys, "layer_a", "layer_b", *measures))
+    places = np.array([strings(table, key) for key in keys], dtype=object)
+    a, b = floats(table, "layer_a"), floats(table, "layer_b")
+    values = {measure: floats(table, measure) for measure in measures}
+    for key in sorted(set(map(tuple, places.T)), key=lambda key: (key[1] not in DECIDING, display_order(key))):
+        own = np.all(np.equal(places.T, np.array(key, dtype=object)), axis=1)
+        above, across = np.unique(a[own]), np.unique(b[own])
+        cells = np.searchsorted(above, a[own]), np.searchsorted(across, b[own])
+        held = {}
+        for measure, column in values.items():
+            matrix = np.full((len(above), len(across)), np.nan)
+            matrix[cells] = column[own]
+            if np.isfinite(matrix).any():
+                held[measure] = numbers(matrix.ravel())
+        yield key, {"a": above.astype(int).tolist(), "b": across.astype(int).tolist(), "measures": held}
 
 
 def _numbers(maps: pa.Table, name: str) -> Array:

@@ -13,7 +13,7 @@ from .columns import Array, counts, floats, numbers, of_layer, strings, table_of
 from .pairs import pairs_of, place
 
 BINS = 40
-MOST = 6000
+MOST = 3000
 """Statistics on a page; beyond that, those of single layers are left to the parquet table."""
 LEVELS = ("component", "group", "role", "layer")
 COLUMNS = ("a", "b", "level", "component", "group", "role", "tensors", "z", "p", "observed", "draws")

@@ -14,14 +14,32 @@ from typing import Any
 from ..errors import ResultsError, WeightkinError
 from ..results import Results, load
 from ..results.folder import strict_json
-from . import experts, family_tree, groups, heatmaps, layer_maps, matrix, nulls, tensors
+from . import experts, family_tree, gains, groups, heatmaps, layer_maps, matrix, nulls, series, tensors
 from .claims import claims
 from .coverage import statements
+from .pairs import most_alike, pairs_of
 from .provenance import provenance
 
-MOST_TENSORS, MOST_BLOCKS = 30_000, 120_000
-"""On one page: together about 7 MB."""
-SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "models", "family", "start")
+MOST_TENSORS, MOST_BLOCKS = 22_000, 80_000
+"""On one page: together about 4 MB."""
+MOST_GAINS = 400_000
+"""Values of norm gains on one page, of all models together: 1.1 MB."""
+MOST_MAPS = 16
+"""Pairs of models whose layers are drawn role by role, and whose norm gains are."""
+SCRIPTS = (
+    "columns",
+    "controls",
+    "table",
+    "charts",
+    "groups",
+    "nulls",
+    "tensors",
+    "gains",
+    "models",
+    "series",
+    "family",
+    "start",
+)
 """In order; one after the other they are one script."""
 
 
@@ -74,25 +92,37 @@ def missing() -> list[str]:
 def _part(results: Results, sharing: int) -> dict[str, Any]:
     """What the page says of one of so many results."""
     null = nulls.section(results)
+    pairs = pairs_of(results)
+    drawn = most_alike(pairs, max(1, MOST_MAPS // sharing))
+    note = f"Of {len(pairs)} pairs, the {len(drawn)} that are most alike; tensors.parquet has all."
+    note = note if len(drawn) < len(pairs) else ""
     sections = [
         *family_tree.sections(results),
         *groups.sections(results),
         *([null] if null else []),
-        *heatmaps.sections(results),
+        *heatmaps.sections(results, drawn, note),
+        *gains.sections(results, drawn, MOST_GAINS // sharing, note),
         *matrix.sections(results),
         *layer_maps.sections(results),
         *experts.sections(results),
+        *series.sections(results, MOST_TENSORS // sharing),
         *tensors.sections(results, MOST_TENSORS // sharing, MOST_BLOCKS // sharing),
     ]
     return {
-        "command": results.summary["command"], "models": [model["name"] for model in results.summary["models"]],
+        "command": results.summary["command"], "models": _names(results),
         "statements": statements(results), "claims": claims(results), "provenance": provenance(results), "sections": sections,
     }  # fmt: skip
 
 
 def _title(loaded: Sequence[Results]) -> str:
-    names = dict.fromkeys(model["name"] for results in loaded for model in results.summary["models"])
+    names = dict.fromkeys(name for results in loaded for name in _names(results))
     return f"weightkin: {', '.join(names)}"
+
+
+def _names(results: Results) -> list[str]:
+    """Of the models; of a series, which may be long, its ends."""
+    names = [model["name"] for model in results.summary["models"]]
+    return [f"{names[0]} to {names[-1]}"] if "series" in results.summary else names
 
 
 def _json(value: Any) -> str:

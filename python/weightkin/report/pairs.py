@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..cli.text import labels
@@ -31,6 +31,18 @@ def pairs_of(results: Results) -> list[Pair]:
         return []
     names = labels(summary["models"])
     return [Pair(a, b, f"{names[a]} and {names[b]}", entry) for a, b, entry in entries]
+
+
+def most_alike(pairs: Sequence[Pair], most: int) -> list[Pair]:
+    """At most so many of the pairs, in their order: those with evidence, and of these those with the largest z."""
+
+    def interest(pair: Pair) -> tuple[bool, float]:
+        found = pair.entry["verdict"]["relation"] not in ("no_evidence", "not_tested")
+        z = [entry["z"] for entry in pair.entry["groups"] if entry["group"] != "norms" and entry["z"] is not None]
+        return found, max(z, default=float("-inf"))
+
+    kept = {id(pair) for pair in sorted(pairs, key=interest, reverse=True)[:most]}
+    return [pair for pair in pairs if id(pair) in kept]
 
 
 def place(entry: Entry, *more: str) -> str:

@@ -28,7 +28,8 @@ def provenance(results: Results) -> dict[str, Any]:
         facts["stored in"] = str(results.folder)
     models = [
         {
-            "letter": chr(ord("A") + number), "name": model["name"], "path": model["path"], "family": model["family"],
+            "letter": str(number + 1) if summary["command"] == "series" else chr(ord("A") + number),
+            "name": model["name"], "path": model["path"], "family": model["family"],
             "parameters": count(model["parameters"]), "tensors": f"{model['tensors']:,}", "bytes": size(model["bytes"]),
             "types": ", ".join(model["dtypes"]), "fingerprint": model["fingerprint"], "problems": model["problems"],
         }
@@ -52,4 +53,5 @@ def command(summary: Mapping[str, Any]) -> str:
 
 
 def _device(device: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in device.items())
+    shown = {**device, "bytes": size(device["bytes"])} if "bytes" in device else device
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())

@@ -13,6 +13,7 @@ from ..relabelling import largest_statistic
 from ..similarity import PairSums
 from ..statistics.multiplicity import benjamini_hochberg
 from .evidence import NULLS, Found, PairEvidence
+from .gains import gains_table
 from .journal import Journal
 from .packing import unpack, unpack_null
 from .summary import PairTotals
@@ -47,6 +48,7 @@ def collect(
         batch.flush()
         for one in evidence.values():
             write["nulls"](pa.Table.from_pylist(list(one.records()), NULLS))
+        write["gains"](gains_table(plan))
         if len(plan.models) > 2:
             write["triples"](pa.Table.from_pylist(list(triples(evidence)), TRIPLES))
     return totals

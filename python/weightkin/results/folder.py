@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 SUMMARY = "summary.json"
 JOURNAL = "journal"
+PARQUET_END = b"PAR1"
 
 
 class Results:
@@ -69,7 +70,20 @@ def load(folder: str | Path) -> Results:
     for name in summary["tables"]:
         if not (folder / f"{name}.parquet").is_file():
             raise ResultsError(f"{folder}: the table {name}.parquet is missing")
+        _check_whole(folder / f"{name}.parquet")
     return Results(summary, {}, folder)
+
+
+def _check_whole(path: Path) -> None:
+    """Whether a table ends as parquet files do: one that nothing reads now must not be found cut short later."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-min(len(PARQUET_END), path.stat().st_size), os.SEEK_END)
+            end = file.read()
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror}") from None
+    if end != PARQUET_END:
+        raise ResultsError(f"{path}: cannot be read: it was cut short, or is no parquet file")
 
 
 def _read_table(path: Path) -> pa.Table:

@@ -47,7 +47,7 @@ class Journal:
         first, size = _record(key), os.fstat(self._file.fileno()).st_size
         head = self._file.read(len(first))
         if not first.startswith(head):
-            hint = "give another folder: the models, the options or the program's version differ"
+            hint = "give another folder: the models, the options, the kind of device or the program's version differ"
             raise ResultsError(f"{self._path}: was written by another comparison, or is damaged", hint)
         if head != first:
             self._file.truncate(0)

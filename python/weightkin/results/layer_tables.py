@@ -1,5 +1,5 @@
-"""The parquet tables of a run over layers: every pair of layers (`layers`), every layer of B (`maps`), and of one model
-the likeness of its own layers by their distance (`baselines`)."""
+"""The parquet tables of a run over layers: every pair of layers by groups (`layers`) and by roles (`layer_roles`), every layer
+of B (`maps`), and of one model the likeness of its own layers by their distance (`baselines`)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ LAYERS = pa.schema(
 Cosine and Pearson are of all elements; `aligned_cosine`, `score`, z and p are of the balanced lines that were drawn. p is the
 rank of this pair of layers, whichever it is, among its own draws."""
 
+LAYER_ROLES = LAYERS.insert(2, pa.field("role", pa.string()))
+"""The same of every role, whose group is "attention", "mlp", ..."""
+
 MAPS = pa.schema(
     [("component", pa.string()), ("group", pa.string()), ("layer_b", pa.int64()), ("layer_a", pa.int64()),
      ("monotone", pa.int64()), ("best", pa.int64()), ("score", pa.float64()), ("z", pa.float64()), ("p", pa.float64()),
@@ -39,13 +42,22 @@ BASELINES = pa.schema(
 
 def schemas(models: int) -> dict[str, pa.Schema]:
     """The tables of a run over one model or two."""
-    return {"layers": LAYERS, "maps": MAPS} | ({"baselines": BASELINES} if models == 1 else {})
+    return {"layers": LAYERS, "maps": MAPS, "layer_roles": LAYER_ROLES} | (
+        {"baselines": BASELINES} if models == 1 else {}
+    )
 
 
 def layers_table(
-    component: str, group: str, sums: PairSums, aligned: Array, found: LayerMap | None, one: bool
+    component: str,
+    group: str,
+    sums: PairSums,
+    aligned: Array,
+    found: LayerMap | None,
+    one: bool,
+    role: str | None = None,
 ) -> pa.Table:
-    """The pairs of layers that were compared; `one`: of one model, without those of a layer and itself."""
+    """The pairs of layers that were compared, of a group or of a `role` in it; `one`: of one model, without those of a layer
+    and itself."""
     held = (np.asarray(sums.elements) > 0) | np.isfinite(aligned)
     if one:
         held = held & ~np.eye(len(held), dtype=bool)
@@ -58,7 +70,9 @@ def layers_table(
         measures |= {"score": found.scores, "z": found.cell_z, "p": found.cell_p}
         columns["draws"] = np.full(held.sum(), found.draws)
     columns |= {name: values[held] for name, values in measures.items()}
-    return _table(LAYERS, columns, component, group)
+    if role is None:
+        return _table(LAYERS, columns, component, group)
+    return _table(LAYER_ROLES, columns | {"role": [role] * int(held.sum())}, component, group)
 
 
 def maps_table(component: str, group: str, found: LayerMap) -> pa.Table:

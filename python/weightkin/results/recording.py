@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def record(
     *,
     output: str | Path | None,
     resume: bool,
+    kinds: Sequence[str] = (),
     units: int | Callable[[], int],
     compute: Callable[[Journal], dict[str, Any]],
     schemas: Mapping[str, pa.Schema],
@@ -56,14 +57,18 @@ def record(
 ) -> Results:
     """Runs `compute`, which brings the journal to `units` finished units, then `collect`, which writes the tables.
 
-    `units` is called where their number is not known before. Both return keys of the summary. With `resume`, goes on with
-    the interrupted run in `output`, if the command, its options and the models' fingerprints are those of that run; a
-    finished one is only loaded. Raises `ResultsError`, and `Interrupted` on Ctrl-C.
+    `kinds`: of the devices that compute, if they are others than the CPU alone. `units` is called where their number is not
+    known before. Both return keys of the summary. With `resume`, goes on with the interrupted run in `output`, if the
+    command, its options, the kinds of devices and the models' fingerprints are those of that run; a finished one is only
+    loaded. Raises `ResultsError`, and `Interrupted` on Ctrl-C.
     """
     if resume and output is None:
         raise PlanError("to resume a run, name the folder of its results", "add -o FOLDER")
     isa = _core.instruction_set()
-    key = json.dumps({"version": __version__, "command": command, "models": fingerprints, "isa": isa, **options})
+    devices = {"devices": [*kinds]} if set(kinds) - {f"cpu {isa}"} else {}
+    key = json.dumps(
+        {"version": __version__, "command": command, "models": fingerprints, "isa": isa, **devices, **options}
+    )
     journal_path = None
     if output is not None:
         output = Path(output)
@@ -95,11 +100,6 @@ def record(
         journal.close()
 
 
-def describe_devices(threads: int) -> list[dict[str, Any]]:
-    """The `devices` of summary.json."""
-    return [{"kind": "cpu", "instruction_set": _core.instruction_set(), "threads": threads}]
-
-
 def describe_throughput(nbytes: int, seconds: float) -> dict[str, float]:
     """The `throughput` of summary.json: what this run read, without what an earlier one had done."""
     rate = nbytes / seconds / 1e9 if seconds else 0.0
@@ -109,7 +109,7 @@ def describe_throughput(nbytes: int, seconds: float) -> dict[str, float]:
 def _finished(output: Path, key: str) -> Results:
     results = load(output)
     if results.summary.get("key") != key:
-        hint = "give another folder: the models, the options or the program's version differ"
+        hint = "give another folder: the models, the options, the kind of device or the program's version differ"
         raise ResultsError(f"{output}: holds the results of another comparison", hint)
     (output / JOURNAL).unlink(missing_ok=True)  # of a run that was killed between its last two steps
     return results

@@ -14,6 +14,7 @@ from ..similarity import PairSums, measures, pearson
 from ..statistics.vectors import correlation_z
 from ..units import Unit
 from .evidence import NULLS
+from .gains import GAINS
 from .triples import TRIPLES
 
 MEASURES = [
@@ -39,7 +40,8 @@ TENSORS = pa.schema(
      ("aligned_cosine", pa.float64()), ("z_closed_form", pa.float64()), ("note", pa.string())]
 )  # fmt: skip
 """`status` is "compared" or "untested" (then `reason` says why and the measures are null). `identical`: of one type, with
-the same bytes in the same order; tokens that were matched by string between different numbers are not.
+the same bytes in the same order; tokens that were matched by string between different numbers are not, nor are matrices that
+gains were folded into, whatever their products.
 
 `layer` and `expert` are those of A, and of B where A has no counterpart; `layer_b` and `expert_b` the other way round.
 `p` is the rank of the observed statistic among `draws` relabellings, `p_adjusted` by Benjamini and Hochberg over the pair's
@@ -56,7 +58,7 @@ BLOCKS = pa.schema(
 def schemas(models: int) -> dict[str, pa.Schema]:
     """The tables of a comparison of so many models."""
     triples = {"triples": TRIPLES} if models > 2 else {}
-    return {"tensors": TENSORS, "blocks": BLOCKS, "nulls": NULLS, **triples}
+    return {"tensors": TENSORS, "blocks": BLOCKS, "nulls": NULLS, "gains": GAINS, **triples}
 
 
 def pair_index(members: int, i: int, j: int) -> int:
@@ -91,7 +93,8 @@ class PairSweep:
         self.whole_quantiles = float(sweep.tensor_quantile[i]), float(sweep.tensor_quantile[j])
         self.counts = [sweep.nans[:, i], sweep.nans[:, j], sweep.infinities[:, i], sweep.infinities[:, j]]
         same_type = unit.views[i].dtype == unit.views[j].dtype
-        self.identical = same_type and self.whole.unequal[0] == 0 and unit.in_place(a, b)
+        folded = bool(unit.gains) and (unit.gains[i] is not None or unit.gains[j] is not None)
+        self.identical = same_type and not folded and self.whole.unequal[0] == 0 and unit.in_place(a, b)
 
 
 def tensor_record(a: int, b: int, row: Row, found: PairSweep | None) -> dict[str, Any]:

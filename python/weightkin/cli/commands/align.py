@@ -34,7 +34,7 @@ MOVED = {
     "--alignment", cls=Option, group="Selection", type=click.Path(path_type=Path), metavar="FILE",
     help="JSON that says what matches what, instead of searching.",
 )  # fmt: skip
-@with_options("as_json", "seed", "threads", "quiet")
+@with_options("as_json", "seed", "device", "threads", "quiet")
 def command(
     a: str,
     b: str,
@@ -42,6 +42,7 @@ def command(
     alignment: Path | None,
     as_json: bool,
     seed: int,
+    device: str,
     threads: int | None,
     quiet: bool,
 ) -> None:
@@ -53,7 +54,7 @@ def command(
     from ...realign import align
 
     with progress_bar(quiet) as progress:
-        found = align(a, b, output, alignment=alignment, seed=seed, threads=threads, progress=progress)
+        found = align(a, b, output, alignment=alignment, seed=seed, device=device, threads=threads, progress=progress)
     if as_json:
         print_json(found.to_dict())
     else:

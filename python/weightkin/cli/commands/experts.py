@@ -50,7 +50,7 @@ from ..running import run_with
     help="New JSON file for the layers, experts and neurons that match.",
 )
 @with_options("output", "resume", "as_json", "seed", "device", "threads", "quiet", "verbose")
-def command(a: str, b: str, as_json: bool, quiet: bool, verbose: bool, device: str, **settings: Any) -> None:  # noqa: ARG001
+def command(a: str, b: str, as_json: bool, quiet: bool, verbose: bool, **settings: Any) -> None:
     """Which expert of A is which of B, neuron by neuron.
 
     Matches routed experts, shared experts and dense MLPs of each layer, whatever their order and width: by what they answer

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--null", cls=Option, group="Statistics", type=int, metavar="N",
     help="Relabelled copies that the numbers are held against, at least 19  [default: 256]",
 )  # fmt: skip
-@with_options("seed", "threads", "quiet", "verbose")
+@with_options("seed", "device", "threads", "quiet", "verbose")
 def command(
     a: str,
     b: str | None,
@@ -36,6 +36,7 @@ def command(
     as_json: bool,
     null: int | None,
     seed: int,
+    device: str,
     threads: int | None,
     quiet: bool,
     verbose: bool,
@@ -52,7 +53,7 @@ def command(
     from ..views.layer_maps import show_layer_maps
 
     settings: dict[str, Any] = {
-        "output": output, "resume": resume, "threads": threads, "seed": seed, "experts": experts,
+        "output": output, "resume": resume, "device": device, "threads": threads, "seed": seed, "experts": experts,
         **({} if null is None else {"null": null}),
     }  # fmt: skip
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--align", cls=Option, group="Selection", type=click.Choice(["auto", "none"]), default="auto", show_default=True,
     help="auto: search for re-ordered parts in models that are not explained in place; none: stay in place.",
 )  # fmt: skip
-@with_options("null", "seed", "threads", "memory", "quiet", "verbose")
+@with_options("null", "seed", "device", "threads", "memory", "quiet", "verbose")
 def command(
     models: tuple[str, ...],
     export: Path | None,

@@ -32,7 +32,6 @@ def show_comparison(console: Console, results: Results, verbose: bool) -> None:
     console.print()
     if summary["groups"]:
         show_measures(console, summary["groups"], summary["roles"], summary["options"]["null"])
-        console.print()
         show_layers(console, tensors, [(entry["component"], entry["group"]) for entry in summary["groups"]])
     if verbose:
         _show_most_different(console, tensors)
@@ -102,6 +101,7 @@ def _show_most_different(console: Console, tensors: Any) -> None:
     order = pc.sort_indices(compared, [("relative_l2_a", "descending")])
     rows = compared.take(order[:MOST]).to_pylist()
     if rows:
+        console.print()
         title = f"Tensors that differ most ({len(rows)} of {compared.num_rows:,} that differ), by |A-B| / |A|"
         console.print(Text(title, "bold"))
         found = table(["name in A"], ["Pearson", "cosine", "rel.L2 /A", "changed"])
@@ -112,7 +112,6 @@ def _show_most_different(console: Console, tensors: Any) -> None:
                 magnitude(row["relative_l2_a"]), percent(row["changed_fraction"]), flags(row),
             )  # fmt: skip
         console.print(found)
-        console.print()
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from rich.text import Text
 from ...results import Results
 from ..text import UNDEFINED, count, probability, safe
 from .models import show_models
-from .tables import bar, correlation, table, wanted_width
+from .pictures import Scale, show_bar, show_strips
+from .tables import correlation, table, wanted_width
 
 Row = Mapping[str, Any]
 
@@ -26,9 +27,10 @@ def show_experts(console: Console, results: Results, verbose: bool) -> None:
     found = results.summary["experts"]
     show_models(console, results.summary["models"], "AB")
     console.print()
-    share = found["parameters_matched"] / found["parameters"] if found["parameters"] else 0.0
-    line = Text.assemble(("Matched  ", "bold"), bar(share, console.encoding))
-    console.print(line.append(f" of {count(found['parameters'])} MLP parameters"))
+    parts = [("matched", found["parameters_matched"])]
+    parts += [("match none", found["parameters_tested"] - found["parameters_matched"])]
+    parts += [("not tested", found["parameters"] - found["parameters_tested"])]
+    show_bar(console, "Matched", parts, f"{count(found['parameters'])} MLP parameters")
     console.print()
     rows = results["layers"].to_pylist()
     wide = _table(rows, ROOMY)
@@ -39,6 +41,7 @@ def show_experts(console: Console, results: Results, verbose: bool) -> None:
         console.print(Text(f"Too narrow for: {', '.join(ROOMY[len(NARROW) :])}.", "dim"))
     if verbose:
         _show_assignments(console, found["layers"])
+    _show_strips(console, rows)
     console.print()
     for component in found["components"]:
         _show_pooled(console, component)
@@ -84,6 +87,22 @@ def _show_assignments(console: Console, layers: Sequence[Row]) -> None:
             numbers = " ".join(UNDEFINED if one < 0 else str(one) for one in layer["assignment"])
             lines.add_row(Text(f"layer {layer['layer_b']}", "dim"), Text(numbers))
     console.print(lines)
+
+
+def _show_strips(console: Console, rows: Sequence[Row]) -> None:
+    """Where a layer of B was held against several of A: of the one that matches best."""
+    components = dict.fromkeys(row["component"] for row in rows)
+    for component in components:
+        best: dict[int, Row] = {}
+        own = (row for row in rows if row["component"] == component and row["mlps_b"])
+        for row in sorted(own, key=lambda row: (row["matched_mlps"], row["matched"] or 0.0)):
+            best[row["layer_b"]] = row
+        found = {"MLPs matched": {layer: row["matched_mlps"] / row["mlps_b"] for layer, row in best.items()}}
+        for name, key in (("score", "matched"), ("neurons", "neuron_pearson")):
+            found[name] = {layer: row[key] for layer, row in best.items() if row[key] is not None}
+        strips = list(found.items())
+        name = f"Matches of {safe(component)}" if len(components) > 1 else "Matches"
+        show_strips(console, Scale(name, 0.0, 1.0), strips, "layer of B")
 
 
 def _show_pooled(console: Console, component: Row) -> None:

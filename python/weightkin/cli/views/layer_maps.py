@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from rich.text import Text
 from ...correspondence.arrangement import span
 from ...results import Results
 from ..text import UNDEFINED, coefficient, count, probability, safe
-from .layers import marks
 from .models import show_models
+from .pictures import Parts, Scale, legend, mark, show_bar, show_strips
 from .tables import correlation, table
 
 MOST_ROWS = 48
@@ -32,6 +32,9 @@ def show_layer_maps(console: Console, results: Results, verbose: bool) -> None:
     summary = results.summary
     one = len(summary["models"]) == 1
     show_models(console, summary["models"], "A" if one else "AB")
+    console.print()
+    size = ("" if one else "B's ") + f"{count(summary['models'][-1]['parameters'])} parameters"
+    show_bar(console, "Compared", _compared(summary["models"], summary["layers"]), size)
     for component, entry in summary["layers"]["components"].items():
         console.print()
         word = "layers within one model" if one else entry["arrangement"].replace("_", " ")
@@ -46,6 +49,7 @@ def show_layer_maps(console: Console, results: Results, verbose: bool) -> None:
         deciding = "all" if entry["in_place"] else "unordered"
         for group in (deciding, *(group["group"] for group in entry["groups"] if verbose)):
             _show_matrix(console, results, component, group, entry, one)
+        _show_strips(console, results, component, entry, one)
     left_out = summary["layers"]["experts_left_out"]
     if left_out:
         console.print()
@@ -145,29 +149,37 @@ def _show_matrix(
     top = max(float(np.nanmax(scores, initial=0.0)), CLEAR)
     per_mark = f", {step} layers per mark" if step > 1 else ""
     sides = "a line per layer, a mark per layer" if one else "a line per layer of B, a mark per layer of A"
-    legend = f"{sides}{per_mark}; .: below {CLEAR:.0f} deviations of the null"
-    if top > CLEAR:
-        legend += f"; {marks(console)}: up to {top:.0f}"
+    scale = Scale("Scores", CLEAR, top, CLEAR)
     console.print()
-    console.print(Text.assemble((f"Scores, {safe(group)}", "bold"), (f"  ({legend})", "dim")))
+    said = f"  ({sides}{per_mark}; {legend(console, scale)})"
+    console.print(Text.assemble((f"Scores, {safe(group)}", "bold"), (said, "dim")))
     for first in range(0, entry["layers_b"], step):
-        line = Text(f"{first:>{LABEL - 2}}  ", "dim")
-        for text, style in _cells(scores[:, first : first + step], step, top, marks(console)):
-            line.append(text, style)
+        line = Text(f"{first:>{LABEL - 2}}  ", "dim", no_wrap=True)
+        for of_a in range(0, len(scores), step):
+            held = scores[of_a : of_a + step, first : first + step]
+            value = float(np.nanmax(held)) if np.isfinite(held).any() else None
+            line.append(*mark(console, scale, value))
         console.print(line)
 
 
-def _cells(scores: Any, step: int, top: float, shown: str) -> Iterator[tuple[str, str]]:
-    for first in range(0, len(scores), step):
-        held = scores[first : first + step]
-        score = np.nanmax(held) if np.isfinite(held).any() else np.nan
-        if np.isnan(score):
-            yield " ", ""
-        elif score < CLEAR:
-            yield ".", "dim"
-        else:
-            share = (score - CLEAR) / (top - CLEAR) if top > CLEAR else 1.0
-            yield (
-                shown[round(share * (len(shown) - 1))],
-                "bold green" if share > 0.5 else "green" if share > 0.2 else "yellow",
-            )
+def _show_strips(console: Console, results: Results, component: str, entry: Mapping[str, Any], one: bool) -> None:
+    """How clear the best layer is, by groups."""
+    maps = results["maps"].select(["component", "group", "layer_b", "z"]).to_pylist()
+    names = {"all" if entry["in_place"] else "unordered": "all matrices"}
+    names |= {group["group"]: group["group"] for group in entry["groups"]}
+    strips = [
+        (name, {row["layer_b"]: row["z"] for row in maps
+                if (row["component"], row["group"]) == (component, group) and row["z"] is not None})
+        for group, name in names.items()
+    ]  # fmt: skip
+    top = max([CLEAR, *(z for _, values in strips for z in values.values())])
+    name, of = ("z of the best other layer", "layer") if one else ("z of the best layer of A", "layer of B")
+    show_strips(console, Scale(name, CLEAR, top, CLEAR), strips, of)
+
+
+def _compared(models: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Parts:
+    """Parameters of B that were held against layers of A, and the others."""
+    held = sum(group["parameters"] for entry in found["components"].values() for group in entry["groups"])
+    experts = found["experts_left_out"]
+    rest = max(models[-1]["parameters"] - held - experts, 0)
+    return [("compared", held), ("routed experts", experts), ("in no layer, or of another shape", rest)]

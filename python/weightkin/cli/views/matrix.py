@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...correspondence.layer_units import MATRIX_GROUPS
 from ...results import Results
+from ...schema import display_order
 from ..text import UNDEFINED, coefficient, labels, percent, safe
+from .layers import layer_means
 from .measures import VERDICTS, copies
 from .models import show_coverage, show_models
+from .pictures import Scale, bar, show_strips
 from .tables import correlation, table, wanted_width
 from .triples import show_triples
 
 Grid = Sequence[Sequence[Any]]
 """[N, N]; None where there is nothing"""
+BAR = 5
+"""Width of a pair's bar."""
+MOST_PAIRS = 28
+"""Strips without --verbose."""
 GAP = 4
 """Columns between two tables side by side."""
 LONGEST_NAME = 24
@@ -59,12 +70,39 @@ def show_matrix(console: Console, results: Results, verbose: bool) -> None:
             console.print()
             console.print(Text(f"{names[pair['a']]} (A) and {names[pair['b']]} (B)", "bold"))
             show_coverage(console, pair["coverage"], [], verbose)
+    _show_pairs(console, results, verbose)
     console.print()
     notes = (
         f"if uncorrelated: the cosine that Pearson = 0 would give; {UNDEFINED}: nothing compared, or a constant tensor"
     )
     copied = copies([group for pair in pairs for group in pair["groups"]], summary["options"]["null"])
     console.print(Text(f"{notes}; {copied}", "dim"))
+
+
+def _show_pairs(console: Console, results: Results, verbose: bool) -> None:
+    """Of each pair, the share that was compared and the matrices of its layers."""
+    tensors = results["tensors"]
+    matrices = tensors.filter(pc.is_in(tensors["group"], pa.array(MATRIX_GROUPS)))
+    found = layer_means(matrices, "component", "a", "b")
+    components = sorted({str(place[0]) for place in found}, key=lambda name: display_order((name,)))
+    for component in components:
+        own = {place[1:]: values for place, values in found.items() if place[0] == component}
+        order = sorted(own, key=lambda pair: -fmean(map(abs, own[pair].values())))
+        shown = sorted(order if verbose else order[:MOST_PAIRS])
+        strips = []
+        for pair in results.summary["pairs"]:
+            if (pair["a"], pair["b"]) in shown:
+                compared = pair["coverage"]["compared"]
+                parts = [("compared", compared), ("not", pair["coverage"]["parameters"] - compared)]
+                share = bar(console, parts, BAR)
+                strips.append(
+                    (Text(f"{pair['a'] + 1:>2} {pair['b'] + 1:>2} ").append(share), own[pair["a"], pair["b"]])
+                )
+        name = f"Share compared, and Pearson of {f'{safe(component)} ' if len(components) > 1 else ''}matrices"
+        show_strips(console, Scale(name, 0.0, 1.0), strips)
+        if len(shown) < len(order):
+            left = f"the {len(shown)} pairs that are most alike; -v shows all {len(order)}"
+            console.print(Text(left, "dim"))
 
 
 def _verdict(word: str) -> Text:

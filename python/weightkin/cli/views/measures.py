@@ -117,10 +117,12 @@ def flags(entry: Entry) -> Text:
     broken = any(entry[f"{kind}_{side}"] for kind in ("nans", "infinities") for side in "ab")
     if entry["changed_fraction"] == 0 and entry["pearson"] is None and not broken:
         parts.append(("constant", "dim"))  # all zeros, say: equal in models that share nothing
-    elif entry["changed_fraction"] == 0:
+    elif entry["changed_fraction"] == 0 and entry["identical"]:
         parts.append(("identical", "bold green"))
     elif "verdict" in entry:
         parts.append((entry["verdict"].replace("_", " "), VERDICTS.get(entry["verdict"], "yellow")))
+    elif entry["changed_fraction"] == 0:
+        parts.append(("equal", "bold green"))  # once gains were folded in, or tokens matched by string
     for kind, label in (("nans", "NaN"), ("infinities", "Inf")):
         for side in "ab":
             if entry[f"{kind}_{side}"]:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..text import count, labels, percent, plural, safe, shape, size
-from .tables import bar, table
+from .pictures import show_bar
+from .tables import table
 
 FEW = 8
 """Reasons that are listed unless --verbose asks for all."""
@@ -57,9 +58,7 @@ def show_coverage(
 
     `tensors`: rows of the table `tensors` that are untested, to show the shapes behind the reason "shape".
     """
-    line = Text.assemble(("Compared  ", "bold"), bar(coverage["fraction"], console.encoding))
-    line.append(f" of {count(coverage['parameters'])} parameters")
-    console.print(line)
+    show_bar(console, "Compared", tested(coverage), f"{count(coverage['parameters'])} parameters")
     if not coverage["untested"]:
         return
     rows = list(_reasons(coverage["untested"], verbose))
@@ -71,6 +70,14 @@ def show_coverage(
     console.print(found)
     if len(rows) > FEW and not verbose:
         console.print(Text(f"... and {len(rows) - FEW} more (-v lists all)", "dim"))
+
+
+def tested(coverage: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Parts of a bar: parameters that were compared, and those that were not by their reasons."""
+    lost: dict[str, int] = {}
+    for entry in coverage["untested"]:
+        lost[entry["reason"]] = lost.get(entry["reason"], 0) + entry["parameters"]
+    return [("compared", coverage["compared"]), *(lost.items() or [("", 0)])]
 
 
 def _reasons(untested: Sequence[Mapping[str, Any]], by_role: bool) -> Iterator[tuple[str, str, int, int]]:

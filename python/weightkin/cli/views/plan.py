@@ -7,8 +7,9 @@ from rich.text import Text
 
 from ...estimate import STORAGE_RATES, Estimate
 from ..text import count, duration, labels, plural, safe, size
-from .models import show_coverage, show_models
-from .tables import bar, table
+from .models import show_coverage, show_models, tested
+from .pictures import bar
+from .tables import table
 
 LETTERS = "AB"
 SEARCH = (
@@ -28,7 +29,7 @@ def show_estimate(console: Console, found: Estimate, verbose: bool) -> None:
     else:
         for pair in found.pairs:
             line = Text(f"{names[pair['a']]} x {names[pair['b']]}  ", "bold")
-            line.append_text(bar(pair["coverage"]["fraction"], console.encoding, 20))
+            line.append_text(bar(console, tested(pair["coverage"]), 20))
             console.print(line.append(f" of {count(pair['coverage']['parameters'])} parameters", "not bold"))
             if verbose:
                 show_coverage(console, pair["coverage"], [], verbose)
@@ -43,7 +44,8 @@ def show_estimate(console: Console, found: Estimate, verbose: bool) -> None:
         Text(f"{plural(found.units, 'unit')} in {plural(found.blocks, 'block')}, {plural(len(found.pairs), 'pair')}")
     )
     console.print()
-    rate = f"{found.compute_rate / 1e9:.1f} GB/s on {plural(found.threads, 'thread')}"
+    where = ", ".join(plural(found.threads, "thread") if name == "cpu" else name for name in found.devices)
+    rate = f"{found.compute_rate / 1e9:.1f} GB/s on {where}"
     console.print(Text.assemble(("Estimated time", "bold"), f"  (this machine computes {rate})"))
     times = table(["weights come from", "time"])
     times.add_row("memory", duration(found.seconds["memory"]))

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from ..text import coefficient, percent
+from ..text import coefficient
 
 
 def table(labels: Sequence[str], numbers: Sequence[str] = ()) -> Table:
@@ -37,10 +37,3 @@ def heat(value: float | None) -> str:
 def correlation(value: float | None) -> Text:
     """A Pearson, in the colour of its size."""
     return Text(coefficient(value), heat(value))
-
-
-def bar(fraction: float, encoding: str, width: int = 40) -> Text:
-    """A share as a bar; full or empty only if it is exactly all or nothing."""
-    filled = min(max(round(fraction * width), int(fraction > 0)), width - int(fraction < 1))
-    full, rest = "█░" if encoding.startswith("utf") else "#."
-    return Text.assemble((full * filled, "cyan"), (rest * (width - filled), "dim"), f" {percent(fraction)}")

@@ -22,6 +22,7 @@ const MEASURES = {
   relative_l2_a: ["|A-B| / |A|", "Cividis", 0, null],
   changed_fraction: ["share changed", "Cividis", 0, 1],
   identical_fraction: ["share identical", "Cividis", 0, 1],
+  channels: ["channels", "Cividis", 0, null],
   compared: ["share compared", "Cividis", 0, 1],
 };
 
@@ -94,9 +95,11 @@ function heat(measure, z, x, y, more = {}) {
   };
   const shown = wide ? z.map((row) => row.map((value) => (value === null ? null : Math.asinh(value)))) : z;
   // Of z and scores the scale takes in what chance gives, so that noise does not look like a pattern.
+  // A score says whether a layer stands out: what is below the middle of the null is one colour.
+  const lowest = measure === "score" ? 0 : Math.min(-3, smallest(z));
   const range =
     low === null
-      ? { zmin: Math.asinh(Math.min(-3, smallest(z))), zmax: Math.asinh(Math.max(10, largest(z))) }
+      ? { zmin: Math.asinh(lowest), zmax: Math.asinh(Math.max(10, largest(z))) }
       : { zmin: low, zmax: high ?? largest(z) };
   return {
     type: "heatmap",
@@ -107,7 +110,7 @@ function heat(measure, z, x, y, more = {}) {
     ...range,
     customdata: z,
     xgap: x.length < 80 ? 1 : 0,
-    ygap: 1,
+    ygap: y.length < 80 ? 1 : 0,
     hoverongaps: false,
     colorbar: wide ? { ...bar, tickvals: TICKS.map(Math.asinh), ticktext: TICKS.map(String) } : bar,
     ...more,
@@ -136,9 +139,9 @@ function largest(z) {
 /** Deviations on an axis that is straight near 0 and logarithmic beyond: asinh, with ticks at round numbers. */
 function deviations(values, title) {
   const narrow = innerWidth < 640;
-  const ticks = narrow ? TICKS.filter((tick) => !String(tick).includes("3")) : TICKS;
+  const ticks = narrow ? TICKS.filter((tick) => [0, 10, 1000].includes(Math.abs(tick))) : TICKS;
   const held = values.filter(Number.isFinite).map(Math.asinh);
-  const [low, high] = [Math.min(-2, ...held) - 1, Math.max(2, ...held) + 1.2];
+  const [low, high] = [Math.min(-2, ...held) - 1, Math.max(2, ...held) + (narrow ? 3.2 : 1.2)];
   return {
     title: { text: title },
     range: [low, high],

@@ -32,6 +32,11 @@ function known(value) {
   return Number.isFinite(value) ? value : null;
 }
 
+/** Without the sign of a zero. */
+function rounded(value, digits) {
+  return (Number(value.toFixed(digits)) + 0).toFixed(digits);
+}
+
 function significant(value) {
   if (value === null || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
@@ -39,7 +44,7 @@ function significant(value) {
   const size = Math.abs(value);
   if (size < 1e-4 || size >= 1e7) return value.toExponential(2);
   if (size < 0.9999995 && size > 0.9999) return value.toFixed(6);
-  return size >= 100 ? value.toFixed(1) : value.toFixed(size >= 10 ? 2 : 4);
+  return size >= 100 ? value.toFixed(1) : rounded(value, size >= 10 ? 2 : 4);
 }
 
 const SHOW = {

@@ -24,7 +24,7 @@ function matrices(root, spec) {
     const z = matrix(column(own.measures[state.measure]), size, size);
     const names = spec.names.map((name, at) => `${at + 1} ${plain(name)}`);
     const text = z.map((row, a) =>
-      row.map((value, b) => (a === b || value === null ? "" : value.toFixed(size > 8 ? 2 : 4))),
+      row.map((value, b) => (a === b || value === null ? "" : rounded(value, size > 8 ? 2 : 4))),
     );
     const said = z.map((row, a) => row.map((_, b) => (words.get(a * size + b) ?? "itself").replaceAll("_", " ")));
     const ticks = names.map((name) => (name.length > 18 ? `${name.slice(0, 17)}…` : name));
@@ -75,7 +75,8 @@ function layers(root, spec) {
   );
   note(
     root,
-    "Every layer of B against every layer of A. Rings: the map that was found; a column without a ring matches nothing.",
+    "Every layer of B against every layer of A. Rings: the map that was found, over a single role that of all matrices; a column " +
+      "without a ring matches nothing.",
   );
   const chart = new Chart(root, spec.title, () => {
     const { a, b, measures: held, map } = own();
@@ -100,16 +101,16 @@ function layers(root, spec) {
           marker: {
             symbol: "circle-open",
             size: Math.min(16, cell * 0.75),
-            color: "#ffffff",
-            line: { width: 2.5, color: INK.red },
+            color: INK.red,
+            line: { width: 2.5 },
           },
         },
       ],
       layout: {
         height: 130 + cell * a.length,
         margin: HEAT_MARGIN,
-        xaxis: whole(`layer of ${plain(spec.name_b)} (B)`, b.length),
-        yaxis: { ...whole(`layer of ${plain(spec.name_a)} (A)`, a.length), autorange: "reversed" },
+        xaxis: { ...whole(`layer of ${plain(spec.name_b)} (B)`, b.length), range: [b[0] - 0.5, b.at(-1) + 0.5] },
+        yaxis: { ...whole(`layer of ${plain(spec.name_a)} (A)`, a.length), range: [a.at(-1) + 0.5, a[0] - 0.5] },
       },
     };
   });

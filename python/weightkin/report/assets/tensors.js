@@ -26,7 +26,7 @@ function roles(root, spec) {
   note(
     root,
     "Experts of a layer are one cell: the mean over their parameters, for z the mean over the tensors. A cosine means something only " +
-      "beside the cosine if uncorrelated. Empty: not compared, or no value.",
+      `beside the cosine if uncorrelated. Empty: not compared, or no value. ${spec.note}`,
   );
   const chart = new Chart(root, spec.title, () => {
     const { measure } = state;
@@ -72,7 +72,7 @@ function norms(root, spec) {
   note(
     root,
     "Gains lie near a positive constant, so their cosine is near the one that uncorrelated gains of the same moments would have. " +
-      "What two models share is in the Pearson. Below: deviation over mean of the gains of A and of B.",
+      `What two models share is in the Pearson. Below: deviation over mean of the gains of A and of B. ${spec.note}`,
   );
   const chart = new Chart(root, spec.title, () => {
     const at = own().roles.indexOf(names[state.role]);
