@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..correspondence.pairing import Pairing, Pairings
 from ..meetings import VOCABULARY_ROLES, Meeting, kind_of
 from ..plan import Plan, Row, with_units
 from ..schema import Address, Slot
+from ..units import Unit
 
 NOT_IN_FRAME = "no counterpart in all models of the family"
 KEPT = 0.5
@@ -62,10 +63,16 @@ def frame(plan: Plan, reference: int, alignments: Mapping[int, Alignment]) -> Fr
             picked = {model for model in meeting.members if model != reference}
             chosen[meeting.key] = frozenset(model for model in picked if partners[slot.address][model].chosen)
     found = with_units(plan, meetings)
+    found = replace(found, units=tuple(replace(unit, group=_group(unit)) for unit in found.units))
     return FramePlan(
         **{one.name: getattr(found, one.name) for one in fields(Plan)},
         chosen={found.numbers[key]: members for key, members in chosen.items() if key in found.numbers},
     )
+
+
+def _group(unit: Unit) -> str:
+    """Where experts meet the dense MLP that they are copies of: that of the experts, whichever comes first."""
+    return "experts" if any(slot.group == "experts" for slot in unit.slots) else unit.group
 
 
 def _same_tokens(plan: Plan, one: int, other: int, slot: Slot) -> bool:
