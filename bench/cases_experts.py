@@ -28,7 +28,10 @@ from .processes import peak_anonymous, python
 from .registry import Case, Settings, Target, Work
 from .shapes import DECODERS, FEWEST_EXPERTS, Decoder, Tensor, first_layers
 
-EXPERTS = "import sys, weightkin; weightkin.experts(sys.argv[1], sys.argv[2], layers='same', threads=int(sys.argv[3]))"
+EXPERTS = (
+    "import sys, weightkin; "
+    "weightkin.experts(*sys.argv[1:3], layers='same', threads=int(sys.argv[3]), device=sys.argv[4])"
+)
 Array = npt.NDArray[Any]
 
 
@@ -104,7 +107,7 @@ def _held(tensor: Tensor, original: Any) -> bool:
 @contextmanager
 def _case(settings: Settings, related: bool) -> Iterator[Work]:
     paths = folders(settings, related)
-    run = partial(weightkin.experts, *paths, layers="same", threads=settings.threads)
+    run = partial(weightkin.experts, *paths, layers="same", threads=settings.threads, device=settings.device)
     shapes = [open_checkpoint(path) for path in paths]
     mlps = [[one for name, one in shape.tensors.items() if "experts" in name] for shape in shapes]
     hidden = settings.decoder.hidden
@@ -140,7 +143,7 @@ def memory(settings: Settings) -> Iterator[Work]:
     paths = folders(settings, related=True)
 
     def peak() -> int:
-        return peak_anonymous(python("-c", EXPERTS, *map(str, paths), str(settings.threads)))
+        return peak_anonymous(python("-c", EXPERTS, *map(str, paths), str(settings.threads), settings.device))
 
     yield Work(ours=peak, check=lambda: 0.0)
 

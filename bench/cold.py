@@ -41,14 +41,14 @@ def drop(paths: Sequence[Path]) -> None:
             raise WeightkinError(rule, hint="choose a folder on a disk with --data")
 
 
-def ways(paths: Sequence[Path]) -> dict[str, Run]:
-    """Runs that read all the files, from first to last byte."""
+def ways(paths: Sequence[Path], counts: Sequence[int] = THREADS, chunks: Sequence[int] = CHUNKS) -> dict[str, Run]:
+    """Runs that read all the files, from first to last byte, by so many threads and bytes at a time."""
     readers: dict[str, Reader] = {"pread": _pread, "direct pread": _pread_direct, "populate mapping": _populate}
     return {
         f"{name}, {threads} x {chunk >> 20} MiB": partial(_read_all, reader, paths, threads, chunk)
         for name, reader in readers.items()
-        for threads in THREADS
-        for chunk in CHUNKS
+        for threads in counts
+        for chunk in chunks
     }
 
 

@@ -26,7 +26,9 @@ def describe() -> dict[str, str | int | float]:
 
 def versions() -> dict[str, str | None]:
     """weightkin, Python and the peers; None: not installed."""
-    return {"weightkin": __version__, "python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+    return {"weightkin": __version__, "python": platform.python_version()} | {
+        name: package_version(name) for name in PACKAGES
+    }
 
 
 def now() -> str:
@@ -34,7 +36,8 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """Of an installed distribution; None: not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
-from .registry import Case, Run, Settings, Target, Work
+from .registry import Case, Run, Settings, Target, Timer, Work
 from .timing import Costs, interleave, seconds
 
 OURS = "weightkin"
@@ -58,10 +58,17 @@ class Row:
     missing: tuple[str, ...]
     """Peers that are not installed."""
     targets: tuple[Outcome, ...]
+    problem: str | None = None
+    """Why nothing was measured, if the case broke."""
 
     def as_json(self) -> dict[str, Any]:
         """For the results file."""
         return asdict(self)
+
+
+def broken(case: Case, problem: str) -> Row:
+    """The row of a case that could not be measured."""
+    return Row(case.name, case.summary, case.unit, None, case.tolerance, False, 0, 0, 0, {}, (), (), problem)
 
 
 def measure(case: Case, settings: Settings) -> Row:
@@ -94,10 +101,18 @@ def _time(case: Case, work: Work, settings: Settings) -> dict[str, Participant]:
     costs = interleave(
         runs,
         min(case.rounds or settings.rounds, settings.rounds),
-        seconds if case.unit == "s" else _returned,
+        _clock(case, work, settings),
         work.before,
     )
+    costs = {name: found.times(work.shares.get(name, 1.0)) for name, found in costs.items()}
     return {name: _participant(_kind(name, work.roofs), found, costs[OURS]) for name, found in costs.items()}
+
+
+def _clock(case: Case, work: Work, settings: Settings) -> Timer:
+    """A device's own clock warms up and repeats; what needs something done before every run can have neither."""
+    if case.unit != "s":
+        return _returned
+    return seconds if settings.timer is None or work.before is not None else settings.timer
 
 
 def _returned(run: Run) -> float:

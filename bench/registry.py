@@ -11,6 +11,7 @@ from typing import Any, Literal
 from .shapes import DECODERS, Decoder
 
 Run = Callable[[], Any]
+Timer = Callable[[Run], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Settings:
     rounds: int = 7
     seed: int = 0
     decoder: Decoder = DECODERS["solar-open-100b"]
+    device: str = "cpu"
+    """Where cases of devices run: "cuda:0", or "cpu" by Triton's interpreter."""
+    timer: Timer | None = None
+    """Seconds of a run; None: wall time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Work:
     """Floating point operations of one run, as its definition has them; a multiply-add is two."""
     elements: int = 0
     """Of all operands, where the time of each is of interest."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Our amount of work / that of the participant of this name, where it does another amount: its times are multiplied."""
     before: Callable[[], None] | None = None
     """Done before every run and not timed."""
 

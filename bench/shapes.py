@@ -134,6 +134,11 @@ def tiny(decoder: Decoder) -> Decoder:
     )
 
 
+def narrow(decoder: Decoder) -> Decoder:
+    """Every layer of `decoder`, narrow enough to compare one in a second."""
+    return replace(decoder, hidden=256, heads=4, key_value_heads=2, head_dim=32, expert_width=96, dense_width=160)
+
+
 def first_layers(decoder: Decoder, layers: int, experts: int | None = None) -> Decoder:
     """The first `layers` layers alone, with `experts` experts each, or all of them."""
     experts = decoder.experts if experts is None else min(experts, decoder.experts)

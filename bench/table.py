@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -10,6 +11,14 @@ from rich.text import Text
 from .measure import OURS, Outcome, Participant, Row
 
 SCALES = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")), "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))}
+
+RATES = {
+    "copy": "copy on the device, read and written",
+    "link": "pinned memory to the device",
+    "matmul": "bf16 matrix product by torch",
+    "staging": "host threads into small buffers",
+    "memory": "copy on the host, read and written",
+}
 
 Cells = tuple[str | Text, ...]
 
@@ -28,9 +37,24 @@ def table(rows: Sequence[Row]) -> Table:
     return out
 
 
+def rates_table(found: Mapping[str, Any]) -> Table:
+    """What a device and its host can do at most."""
+    device = found["device"]
+    out = Table(
+        title=f"{device['name']}, driver {device.get('driver_version', 'unknown')}", show_edge=False, pad_edge=False
+    )
+    for heading in ("can do at most", "per second"):
+        out.add_column(heading, justify="right" if heading == "per second" else "left")
+    for name, what in RATES.items():
+        scale, unit = (1e12, "TFLOP") if name == "matmul" else (1e9, "GB")
+        out.add_row(what, f"{found['rates'][name] / scale:.4g} {unit}")
+    return out
+
+
 def _lines(row: Row) -> Iterator[Cells]:
     if not row.passed:
-        yield Text("  FAILED", "bold red"), "", "", "", "", Text(f"error {row.error} > {row.tolerance:g}", "red")
+        reason = row.problem or f"error {row.error} > {row.tolerance:g}"
+        yield Text("  FAILED", "bold red"), "", "", "", "", Text(reason, "red")
         return
     roofs = [(name, found) for name, found in row.participants.items() if found.kind == "roof"]
     if roofs:

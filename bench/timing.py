@@ -31,6 +31,10 @@ class Costs:
         """The run in the middle."""
         return median(self.values)
 
+    def times(self, factor: float) -> Costs:
+        """Of another amount of the same work."""
+        return Costs(tuple(factor * value for value in self.values))
+
 
 def interleave(
     participants: Mapping[str, Run], rounds: int, cost: Callable[[Run], float], before: Callable[[], None] | None = None

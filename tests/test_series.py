@@ -108,6 +108,7 @@ def test_a_checkpoint_of_another_training_is_named(scratch: list[Path], other: l
     summary = found([*scratch[:4], other[1], *scratch[5:]])
     assert jumps(summary) == [("replaced", 5, 5, True, ALL)] and summary["word"] == "jump"
     assert "Checkpoint 5 (checkpoint-40) is not of this training" in summary["statement"]
+    assert "only re-ordered or rotated would look replaced" in summary["statement"]
     assert summary["start"]["word"] == "random"
 
 

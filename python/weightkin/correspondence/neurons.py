@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 
 MOST_PRODUCTS = 1 << 25
 """Pairs of neurons of two MLPs that are held at a time (268 MB); wider MLPs are left alone."""
-MOST_MEMORY, MEMORY_SHARE = 1 << 30, 8
+MOST_MEMORY, MEMORY_SHARE = 8 << 30, 8
 """Searches run side by side in at most this many bytes and this part (an eighth) of the machine's memory; two always may."""
 COPIES, PRODUCTS = 16, 24
 """Bytes that a search takes for each weight of one matrix of the wider MLP: float32 copies of two, and what is made of them

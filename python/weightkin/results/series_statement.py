@@ -180,6 +180,10 @@ def _kept(found: Steps, curves: Curves, names: Names) -> str:
 
 def _caveat(start: Start, word: str) -> str:
     parts = []
+    if word in ("jump", "undecided"):
+        parts.append(
+            "parts that were only re-ordered or rotated would look replaced (`weightkin compare` searches for the former)"
+        )
     if start.word == "random":
         parts.append("weights that were copied and buried under noise, or trained very little, would look random too")
     if word == "no_jump":

@@ -13,14 +13,15 @@ import numpy as np
 
 from .. import ops
 from ..comparison import Progress, open_models, thread_count
-from ..devices.weights import READ, Weights
+from ..devices import HostDevice, Weights, describe_devices
+from ..devices.weights import READ
 from ..engine import READERS, WINDOW
 from ..errors import PlanError
 from ..plan import Plan
 from ..relabelling import Relabellings
 from ..results.folder import Results
 from ..results.journal import Journal
-from ..results.recording import Write, describe_devices, describe_throughput, record
+from ..results.recording import Write, describe_throughput, record
 from ..results.series_summary import summarise
 from ..results.series_tables import SCHEMAS, start_table, steps_table
 from ..results.summary import describe_models
@@ -79,6 +80,7 @@ class _Run:
     ) -> None:
         self.course, self.steps, self.seed, self.threads, self.memory = course, steps, seed, threads, memory
         self.progress = progress
+        self.host = HostDevice(threads)
         members = tuple(course.models[number] for number in course.members)
         # As of two models: a draw turns the second of a pair.
         relabellings = Relabellings(Plan(members[:2], course.units, {}, {}, (), {}), null, seed)
@@ -99,9 +101,8 @@ class _Run:
         self.weights.check()
         seconds = time.perf_counter() - start
         self.progress("writing", total, total)
-        return {
-            "devices": describe_devices(self.threads), "throughput": describe_throughput(done - before, seconds),
-        }  # fmt: skip
+        self.host.units, self.host.nbytes = len(waiting), done - before
+        return {"devices": describe_devices([self.host]), "throughput": describe_throughput(done - before, seconds)}
 
     def _in_order(self, slabs: Iterator[Slab]) -> Iterator[tuple[Slab, bytes | None]]:
         """Each slab, and with a unit's last one what was found of the unit. At most `memory` bytes are mapped at a time."""
