@@ -116,7 +116,7 @@ def test_directions_have_reasons(found: Results) -> None:
 def test_strangers_have_no_edge(found: Results) -> None:
     lineage = found.summary["lineage"]
     assert [len(tree["nodes"]) for tree in lineage["trees"]] == [9, 2, 1]
-    assert "loner; that is not proof of independence" in lineage["statement"]
+    assert "No evidence of kin: loner; that is not proof of independence" in lineage["statement"]
     assert "rotated is not found" in lineage["statement"]
 
 

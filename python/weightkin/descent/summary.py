@@ -197,6 +197,7 @@ def _notes(kin: Iterable[Kin], names: Sequence[str]) -> Iterator[dict[str, Any]]
 def _sentences(
     nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]], trees: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
+    """Who belongs together, what matches besides, and who matches nobody."""
     names = [node["name"] for node in nodes]
     for tree in trees:
         if len(tree["nodes"]) > 1:
@@ -205,9 +206,10 @@ def _sentences(
     for edge in edges:
         if edge["kind"] == "secondary":
             yield f"Not drawn as a branch: {names[edge['a']]} and {names[edge['b']]} match too, in {', '.join(edge['parts'])}."
-    apart = [names[tree["nodes"][0]] for tree in trees if len(tree["nodes"]) == 1]
+    joined = {edge[end] for edge in edges for end in "ab"}
+    apart = [node["name"] for node in nodes if node["id"] not in joined]
     if apart:
-        yield f"No evidence of kin in a tree: {', '.join(apart)}; that is not proof of independence."
+        yield f"No evidence of kin: {', '.join(apart)}; that is not proof of independence."
 
 
 def _pair(one: Kin) -> dict[str, Any]:
