@@ -1,7 +1,7 @@
 """weightkin: does one large language model come from another?
 
-`compare`, `matrix`, `series`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is imported when
-it is first used.
+`compare`, `matrix`, `lineage`, `series`, `layers`, `experts`, `claims` and `load` return `Results`; what reads weights is
+imported when it is first used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from .errors import AlignmentError, CheckpointError, DeviceError, PlanError, Res
 
 if TYPE_CHECKING:
     from .comparison import compare, matrix
+    from .descent import lineage
     from .inspection import inspect
     from .layer_maps import layers
     from .matching import experts
@@ -25,13 +26,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlignmentError", "CheckpointError", "DeviceError", "PlanError", "Results", "ResultsError", "WeightkinError", "align",
-    "claims", "compare", "experts", "inspect", "layers", "load", "matrix", "series",
+    "claims", "compare", "experts", "inspect", "layers", "lineage", "load", "matrix", "series",
 ]  # fmt: skip
 
 _HOMES = {
     "align": "realign", "compare": "comparison", "matrix": "comparison", "claims": "published",
-    "inspect": "inspection", "experts": "matching", "layers": "layer_maps", "Results": "results", "load": "results",
-    "series": "trajectory",
+    "inspect": "inspection", "experts": "matching", "layers": "layer_maps", "lineage": "descent", "Results": "results",
+    "load": "results", "series": "trajectory",
 }  # fmt: skip
 
 

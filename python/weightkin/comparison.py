@@ -108,7 +108,7 @@ def run(
         return {"models": describe_models(in_place.models), "throughput": throughput, **found}
 
     with opened_devices(device, threads) as devices:
-        work = _Work(in_place, null, seed, threads, devices, memory, progress)
+        work = Work(in_place, null, seed, threads, devices, memory, progress)
         return record(
             command, options, [model.checkpoint.fingerprint() for model in in_place.models], output=output,
             resume=resume, kinds=kinds(devices), units=lambda: len(work.plan.numbers), compute=compute,
@@ -129,7 +129,7 @@ def usable_cores() -> int:
 
 
 @dataclass
-class _Work:
+class Work:
     """One run: its plan, which an alignment may change on the way, and how much was read how fast."""
 
     plan: Plan
@@ -149,8 +149,7 @@ class _Work:
 
         def sweep(plan: Plan) -> None:
             self.plan = plan
-            relabellings.extend(plan)
-            self._sweep(plan, journal, relabellings)
+            self.sweep(plan, journal, relabellings)
 
         from .correspondence.workers import Workers  # slow to import
 
@@ -165,8 +164,9 @@ class _Work:
         """Of comparing in this run, without what an earlier one had done."""
         return describe_throughput(self._bytes, self._seconds)
 
-    def _sweep(self, plan: Plan, journal: Journal, relabellings: Relabellings) -> None:
+    def sweep(self, plan: Plan, journal: Journal, relabellings: Relabellings) -> None:
         """Runs what the journal lacks."""
+        relabellings.extend(plan)
         waiting = [unit for unit in plan.units if unit.index not in journal.finished]
         done = before = plan.nbytes - sum(unit.nbytes for unit in waiting)
         start = time.perf_counter()

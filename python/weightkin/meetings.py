@@ -66,7 +66,7 @@ def aligned(pairings: Iterable[Pairing], vocabularies: Vocabularies) -> Iterator
         owners = {0: pairing.a, 1: pairing.b}
         if pairing.rows is None:
             yield from in_place({pairing.address: owners}, vocabularies)
-        elif _kind(pairing.a) == _kind(pairing.b) is not None and _across(pairing.a, pairing) == _across(
+        elif kind_of(pairing.a) == kind_of(pairing.b) is not None and _across(pairing.a, pairing) == _across(
             pairing.b, pairing
         ):
             yield Meeting(pairing.address, owners, pairing.rows, pairing.axis, pairing.chosen)
@@ -95,13 +95,13 @@ def _comparable(owners: Mapping[int, Slot]) -> Iterator[dict[int, Slot]]:
     """The owners of one address, by what can meet element by element: shape, and kind of number."""
     kinds: dict[object, dict[int, Slot]] = defaultdict(dict)
     for number, slot in owners.items():
-        kind = _kind(slot)
+        kind = kind_of(slot)
         if kind is not None and slot.view is not None:
             kinds[slot.view.shape, kind][number] = slot
     return (members for members in kinds.values() if len(members) > 1)
 
 
-def _kind(slot: Slot) -> object:
+def kind_of(slot: Slot) -> object:
     """What only meets its like; None for what cannot be compared."""
     if slot.untested is not None or slot.view is None or not slot.view.size:
         return None

@@ -157,7 +157,7 @@ def make_plan(
     left_out |= {norm.address: FOLDED for found in folded for norm, _ in found.values()}
     checkpoints, embedded = [model.checkpoint for model in models], [_embedded(model) for model in models]
     plan = Plan(tuple(models), (), left_out, vocabularies_of(checkpoints, embedded), folded, {})
-    plan = _with_units(plan, in_place(slots, plan.vocabularies))
+    plan = with_units(plan, in_place(slots, plan.vocabularies))
     if not plan.units:
         names = ", ".join(model.checkpoint.name for model in models)
         hint = f"{_unlike(models, slots)}`weightkin inspect MODEL` lists what each one holds"
@@ -184,10 +184,11 @@ def realign(plan: Plan, alignment: Alignment) -> Plan:
     `AlignmentError` if the alignment names entries that a tensor lacks.
     """
     pairings = tuple(Pairings(plan.models[0], plan.models[1], alignment).pairs())
-    return _with_units(replace(plan, alignment=alignment, pairings=pairings), aligned(pairings, plan.vocabularies))
+    return with_units(replace(plan, alignment=alignment, pairings=pairings), aligned(pairings, plan.vocabularies))
 
 
-def _with_units(plan: Plan, meetings: Iterable[Meeting]) -> Plan:
+def with_units(plan: Plan, meetings: Iterable[Meeting]) -> Plan:
+    """The plan with a unit for each of `meetings` instead. Units that compare what they did keep their numbers."""
     numbers, units = dict(plan.numbers), []
     kept = (one for one in meetings if not any(slot.address in plan.left_out for slot in one.members.values()))
     for meeting in sorted(kept, key=lambda one: one.place):

@@ -47,7 +47,7 @@ def statements(results: Results) -> list[dict[str, Any]]:
             "pair": title, "relation": f"series {course['word']}", "word": word, "text": course["statement"], "coverage": held,
             "pairing": None,
         })  # fmt: skip
-    for key in ("layers", "experts"):
+    for key in ("layers", "experts", "lineage"):
         text = results.summary.get(key, {}).get("statement")
         if text:
             title = " and ".join(names)

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ResultsError, WeightkinError
 from ..results import Results, load
 from ..results.folder import strict_json
-from . import experts, gains, groups, heatmaps, layer_maps, matrix, nulls, series, tensors
+from . import experts, family_tree, gains, groups, heatmaps, layer_maps, matrix, nulls, series, tensors
 from .claims import claims
 from .coverage import statements
 from .pairs import most_alike, pairs_of
@@ -26,7 +26,20 @@ MOST_GAINS = 400_000
 """Values of norm gains on one page, of all models together: 1.1 MB."""
 MOST_MAPS = 16
 """Pairs of models whose layers are drawn role by role, and whose norm gains are."""
-SCRIPTS = ("columns", "controls", "table", "charts", "groups", "nulls", "tensors", "gains", "models", "series", "start")
+SCRIPTS = (
+    "columns",
+    "controls",
+    "table",
+    "charts",
+    "groups",
+    "nulls",
+    "tensors",
+    "gains",
+    "models",
+    "series",
+    "family",
+    "start",
+)
 """In order; one after the other they are one script."""
 
 
@@ -84,6 +97,7 @@ def _part(results: Results, sharing: int) -> dict[str, Any]:
     note = f"Of {len(pairs)} pairs, the {len(drawn)} that are most alike; tensors.parquet has all."
     note = note if len(drawn) < len(pairs) else ""
     sections = [
+        *family_tree.sections(results),
         *groups.sections(results),
         *([null] if null else []),
         *heatmaps.sections(results, drawn, note),

@@ -99,23 +99,25 @@ def _tensor_evidence(
     plan: Plan, journal: Journal, evidence: Mapping[tuple[int, int], PairEvidence]
 ) -> dict[tuple[int, int], dict[int, dict[str, Any]]]:
     """z and p of each unit, by pair; adjusting p for the number of tensors needs all before the first row is written."""
-    found: dict[tuple[int, int], dict[int, Found]] = {pair: {} for pair in evidence}
+    found: dict[tuple[int, int], dict[int, tuple[Found, float]]] = {pair: {} for pair in evidence}
     for unit in plan.units:
         lagged, opposite = unpack_null(journal[unit.index], len(unit.members))
         if lagged.shape[1]:
             for a, b, _ in plan.compared(unit):
                 pair = pair_of(unit, a, b)
-                one = evidence[a, b].add(unit, lagged[pair], largest_statistic(unit), opposite[pair])
+                largest = largest_statistic(unit)
+                one = evidence[a, b].add(unit, lagged[pair], largest, opposite[pair])
                 if one is not None:
-                    found[a, b][unit.index] = one
+                    found[a, b][unit.index] = one, float(lagged[pair][0]) / largest
     return {pair: _adjusted(units) for pair, units in found.items()}
 
 
-def _adjusted(found: Mapping[int, Found]) -> dict[int, dict[str, Any]]:
-    adjusted = benjamini_hochberg(np.array([one.p for one in found.values()]))
+def _adjusted(found: Mapping[int, tuple[Found, float]]) -> dict[int, dict[str, Any]]:
+    """Of each unit: its evidence and its aligned cosine, for the columns of `tensors`."""
+    adjusted = benjamini_hochberg(np.array([one.p for one, _ in found.values()]))
     return {
-        index: {"z": one.z, "p": one.p, "p_adjusted": float(p), "draws": one.draws}
-        for (index, one), p in zip(found.items(), adjusted, strict=True)
+        index: {"z": one.z, "p": one.p, "p_adjusted": float(p), "draws": one.draws, "aligned_cosine": aligned}
+        for (index, (one, aligned)), p in zip(found.items(), adjusted, strict=True)
     }
 
 

@@ -37,7 +37,7 @@ TENSORS = pa.schema(
      ("shape_b", pa.list_(pa.int64())), ("parameters", pa.int64()), ("status", pa.string()), ("reason", pa.string()),
      ("identical", pa.bool_()), *((name, pa.float64()) for name in MEASURES), *((name, pa.int64()) for name in COUNTS),
      ("z", pa.float64()), ("p", pa.float64()), ("p_adjusted", pa.float64()), ("draws", pa.int64()),
-     ("z_closed_form", pa.float64()), ("note", pa.string())]
+     ("aligned_cosine", pa.float64()), ("z_closed_form", pa.float64()), ("note", pa.string())]
 )  # fmt: skip
 """`status` is "compared" or "untested" (then `reason` says why and the measures are null). `identical`: of one type, with
 the same bytes in the same order; tokens that were matched by string between different numbers are not, nor are matrices that
@@ -45,8 +45,8 @@ gains were folded into, whatever their products.
 
 `layer` and `expert` are those of A, and of B where A has no counterpart; `layer_b` and `expert_b` the other way round.
 `p` is the rank of the observed statistic among `draws` relabellings, `p_adjusted` by Benjamini and Hochberg over the pair's
-tensors. `z_closed_form`, of vectors: r sqrt(n-1). `note`: why there is no evidence
-although there could be."""
+tensors. `aligned_cosine`: mean cosine of matching channels once lines and channels are brought to one scale.
+`z_closed_form`, of vectors: r sqrt(n-1). `note`: why there is no evidence although there could be."""
 
 BLOCKS = pa.schema(
     [("a", pa.int16()), ("b", pa.int16()), ("row", pa.int64()), ("block", pa.int32()), ("first", pa.int64()),

@@ -1,6 +1,6 @@
 // Fills the sections when they come into view, and all of them for paper.
 
-const KINDS = { groups, nulls, roles, norms, gains, blocks, matrix: matrices, layers, experts, series };
+const KINDS = { groups, nulls, roles, norms, gains, blocks, matrix: matrices, layers, experts, series, family };
 const parts = JSON.parse(document.getElementById("data").textContent);
 const waiting = new Map();
 const charts = new Map();
