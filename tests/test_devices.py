@@ -12,6 +12,7 @@ from comparisons import BF16, pair, same_tables
 from folders import write_checkpoint
 from weightkin import DeviceError, ResultsError, compare, slabs, units
 from weightkin.devices import Device, HostDevice, choose_devices, choosing, describe_devices, kinds
+from weightkin.errors import DeviceWarning
 from weightkin.results import Results
 
 
@@ -101,10 +102,12 @@ def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 class Native:
     """What choosing asks of the module of CUDA kernels."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int | None) -> None:
         self._count = count
 
     def device_count(self) -> int:
+        if self._count is None:
+            raise RuntimeError("CUDA: cudaGetDeviceCount: system has unsupported display driver")
         return self._count
 
 
@@ -130,6 +133,14 @@ def test_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="there is no NVIDIA GPU"):
         choose_devices("cuda", 1)
     assert len(choose_devices("auto", 1)) == 1
+    monkeypatch.setattr(choosing, "native_cuda", lambda: Native(None))
+    with pytest.raises(DeviceError, match="unsupported display driver"):
+        choose_devices("cuda", 1)
+    monkeypatch.setattr(choosing, "driver", lambda: "580.1")
+    with pytest.warns(DeviceWarning, match="no GPU is used: CUDA: cudaGetDeviceCount: .* driver"):
+        assert len(choose_devices("auto", 1)) == 1
+    monkeypatch.setattr(choosing, "native_cuda", lambda: Native(0))
+    monkeypatch.setattr(choosing, "driver", lambda: None)
     monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "triton" else name)
     with pytest.raises(DeviceError, match="triton is not installed") as caught:
         choose_devices("cuda", 1)

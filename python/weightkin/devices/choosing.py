@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
 
-from ..errors import DeviceError
+from ..errors import DeviceError, DeviceWarning
 from .device import Device
+from .driver import driver, native_cuda
 from .host import HostDevice
 
 AUTO, CPU = "auto", "cpu"
@@ -28,10 +29,11 @@ def device_names(text: str) -> list[str]:
 def choose_devices(text: str, threads: int) -> list[Device]:
     """The devices of a run, best first; the last is always the host's cores, `threads` of them.
 
-    `text`: "auto" for all GPUs that are there, or else the CPU; or names with commas between them: "cpu", "cuda" for all
-    GPUs, "cuda:1" for one. Unless "cpu" is among them, the host is a spare beside GPUs (`Device.spare`): it takes what they
-    do not accept, and everything if all of them fail. GPUs are opened when they are first used, and closed by
-    `Device.close`. Raises `DeviceError` if a GPU that is named cannot be used, and says what is missing.
+    `text`: "auto" for all GPUs that are there, or else the CPU (with a `DeviceWarning` where there is a driver for
+    some); or names with commas between them: "cpu", "cuda" for all GPUs, "cuda:1" for one. Unless "cpu" is among
+    them, the host is a spare beside GPUs (`Device.spare`): it takes what they do not accept, and everything if all of
+    them fail. GPUs are opened when they are first used, and closed by `Device.close`. Raises `DeviceError` if a GPU
+    that is named cannot be used, and says what is missing.
     """
     try:
         names = device_names(text)
@@ -39,9 +41,18 @@ def choose_devices(text: str, threads: int) -> list[Device]:
         raise DeviceError(f"--device: {error}") from None
     numbers: dict[int, None] = {}
     for name in names:
-        if name == CPU or (name == AUTO and lacking() is not None):
+        if name == CPU:
             continue
         missing = lacking()
+        if missing is not None and name == AUTO:
+            if driver() is not None:
+                warnings.warn(
+                    DeviceWarning(
+                        f"this machine has an NVIDIA driver, but no GPU is used: {missing[0]} ({missing[1]})"
+                    ),
+                    stacklevel=2,
+                )
+            continue
         if missing is not None:
             raise DeviceError(f"--device {name}: {missing[0]}", missing[1])
         numbers |= dict.fromkeys(_numbers(name))
@@ -72,22 +83,17 @@ def lacking() -> tuple[str, str] | None:
     for package in ("torch", "triton"):
         if find_spec(package) is None:
             return f"{package} is not installed", "pip install 'weightkin[gpu]'"
-    if not native.device_count():
+    try:
+        count = native.device_count()
+    except RuntimeError as error:
+        return str(error), "the driver and the CUDA version of this build do not go together"
+    if not count:
         return "there is no NVIDIA GPU that can be used", "weightkin env says what was found"
     import torch
 
     if not torch.cuda.is_available():
         return "this PyTorch has no CUDA, or finds no driver", "install a build of PyTorch for CUDA"
     return None
-
-
-def native_cuda() -> Any:
-    """The module of CUDA kernels; None in a build without them."""
-    try:
-        from .. import _cuda
-    except ImportError:
-        return None
-    return _cuda
 
 
 def _numbers(name: str) -> list[int]:

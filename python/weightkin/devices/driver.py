@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .choosing import native_cuda
-
 _DRIVER = Path("/sys/module/nvidia/version")
 
 
@@ -20,17 +18,29 @@ def driver() -> str | None:
         return None
 
 
+def native_cuda() -> Any:
+    """The module of CUDA kernels; None in a build without them."""
+    try:
+        from .. import _cuda
+    except ImportError:
+        return None
+    return _cuda
+
+
 def gpus() -> dict[str, Any]:
     """A section of `weightkin env`. Does not import torch: what it was built for stands in a file."""
     native = native_cuda()
     found: dict[str, Any] = {"CUDA kernels": "not in this build"}
     if native is not None:
         runtime, newest = native.versions()
-        found["CUDA kernels"] = f"built with CUDA {runtime}; the driver takes up to {newest or '(no driver)'}"
+        found["CUDA kernels"] = f"built with CUDA {runtime}" + (f"; the driver takes up to {newest}" if newest else "")
     found["driver"] = driver() or "none"
     found["torch built for"] = _torch_cuda()
-    for number in range(native.device_count() if native is not None else 0):
-        properties = native.properties(number)
+    try:
+        every = [native.properties(number) for number in range(native.device_count() if native is not None else 0)]
+    except RuntimeError as error:  # a driver in trouble is what `env` is asked about
+        return found | {"trouble": str(error)}
+    for number, properties in enumerate(every):
         memory, free = (f"{properties[key] / 1e9:.1f} GB" for key in ("total_memory", "free_memory"))
         capability = ".".join(map(str, properties["capability"]))
         found[f"cuda:{number}"] = f"{properties['name']}, capability {capability}, {memory}, {free} free"
