@@ -26,7 +26,9 @@ def gpus() -> dict[str, Any]:
     found: dict[str, Any] = {"CUDA kernels": "not in this build"}
     if native is not None:
         runtime, newest = native.versions()
-        found["CUDA kernels"] = f"built with CUDA {runtime}; the driver takes up to {newest or '(no driver)'}"
+        found["CUDA kernels"] = f"built with CUDA {runtime}; " + (
+            f"the driver takes up to {newest}" if newest else "there is no driver to run them"
+        )
     found["driver"] = driver() or "none"
     found["torch built for"] = _torch_cuda()
     for number in range(native.device_count() if native is not None else 0):
