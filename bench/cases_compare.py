@@ -81,6 +81,7 @@ def tensors(settings: Settings) -> Iterator[Work]:
         check=lambda: error(compare(), paths),
         roofs={"opening both": lambda: [resolve(open_checkpoint(path)) for path in paths]},
         elements=sum(1 for _ in decoder.tensors()),
+        counted="tensors",
     )
 
 

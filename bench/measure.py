@@ -54,6 +54,7 @@ class Row:
     nbytes: int
     flops: int
     elements: int
+    counted: str
     participants: dict[str, Participant]
     missing: tuple[str, ...]
     """Peers that are not installed."""
@@ -68,7 +69,7 @@ class Row:
 
 def broken(case: Case, problem: str) -> Row:
     """The row of a case that could not be measured."""
-    return Row(case.name, case.summary, case.unit, None, case.tolerance, False, 0, 0, 0, {}, (), (), problem)
+    return Row(case.name, case.summary, case.unit, None, case.tolerance, False, 0, 0, 0, "elements", {}, (), (), problem)
 
 
 def measure(case: Case, settings: Settings) -> Row:
@@ -89,6 +90,7 @@ def measure(case: Case, settings: Settings) -> Row:
             nbytes=work.nbytes,
             flops=work.flops,
             elements=work.elements,
+            counted=work.counted,
             participants=participants,
             missing=missing,
             targets=targets,

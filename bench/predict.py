@@ -142,11 +142,12 @@ def _lines(name: str, works: Sequence[Workload], rates: Rates, devices: int, fou
     total = sum(one.seconds for one in phases)
     slower = [one.measured / one.predicted for one in found if one.command == name]
     like = f", {total * max(slower):.1f} s if it goes as the measured part did" if slower else ""
-    yield f"{name}, {devices} x: {total:.1f} s{like}"
-    for one in phases:
+    yield f"{name}, {devices} device{'' if devices == 1 else 's'}: {total:.1f} s{like}"
+    for work, one in zip(works, phases, strict=True):
         parts = ", ".join(f"{key} {one.resources[key]:.1f}" for key in RESOURCES if key in one.resources)
         missing = f"; not measured: {', '.join(one.unmeasured)}" if one.unmeasured else ""
-        yield f"  {one.name}: {one.seconds:.1f} s, bound by {one.bound} ({parts}{missing})"
+        size = f", {work.nbytes / 1e9:.1f} GB" if work.nbytes else ""
+        yield f"  {one.name}{size}: {one.seconds:.1f} s, bound by {one.bound} ({parts}{missing})"
 
 
 @click.command()

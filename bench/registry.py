@@ -56,7 +56,8 @@ class Work:
     flops: int = 0
     """Floating point operations of one run, as its definition has them; a multiply-add is two."""
     elements: int = 0
-    """Of all operands, where the time of each is of interest."""
+    """Of all operands, where the time of each is of interest; or what `counted` names."""
+    counted: str = "elements"
     shares: Mapping[str, float] = field(default_factory=dict)
     """Our amount of work / that of the participant of this name, where it does another amount: its times are multiplied."""
     before: Callable[[], None] | None = None

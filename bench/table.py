@@ -63,7 +63,7 @@ def _lines(row: Row) -> Iterator[Cells]:
     yield _line(row, Text(f"  {OURS}", "cyan"), row.participants[OURS], _target(row, None))
     if row.elements:
         yield (
-            "    per million elements",
+            f"    per million {row.counted}",
             amount(row.participants[OURS].best / row.elements * 1e6, row.unit),
             "",
             "",

@@ -103,7 +103,7 @@ def test_the_command_holds_itself_against_what_was_measured(tmp_path: Path, monk
         predict.main, [str(path), "--storage", "7", "--devices", "1,2", "--models", "glm-4.5-air", "glm-4.5-air"]
     )
     assert run.exit_code == 0, run.output
-    assert "compare --align none, 2 x" in run.output
+    assert "compare --align none, 2 devices" in run.output
     assert "bound by link" in run.output
     (told,) = [line for line in run.output.splitlines() if line.startswith("  compare/cold, 1.9 GB: ")]
     assert ", 1000.00 s, " in told and "less than the 16 GB" in told

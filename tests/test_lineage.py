@@ -113,6 +113,18 @@ def test_directions_have_reasons(found: Results) -> None:
     assert names[first["root"]] == "base" and first["rooted"]
 
 
+def test_a_copy_has_no_direction_and_is_no_branch(tmp_path: Path) -> None:
+    base = fresh(0)
+    states = {"base": base, "copy": base, "child": stepped(base, 1), "sibling": stepped(base, 2)}
+    paths = write(tmp_path, states)
+    found = weightkin.lineage([*paths, paths[0]], null=NULL, threads=2)
+    assert all(edge["child"] is None for edge in found.summary["lineage"]["edges"])
+    names = [node["name"] for node in found.summary["lineage"]["nodes"]]
+    assert len(set(names)) == 5 and names[1:4] == ["copy", "child", "sibling"]
+    assert edges(found)[names[0], "copy"]["distance"] == 0
+    assert all(name in found.summary["lineage"]["statement"] for name in names)
+
+
 def test_strangers_have_no_edge(found: Results) -> None:
     lineage = found.summary["lineage"]
     assert [len(tree["nodes"]) for tree in lineage["trees"]] == [9, 2, 1]

@@ -53,7 +53,7 @@ def test_what_the_edges_say(found: Results, in_parts: Results) -> None:
     assert edge("dense", "upcycled") == (["upcycled"], "upcycled", True)
     assert edge("base", "pruned") == (["pruned"], "pruned", False)
     assert edge("base", "sft") == (["finetuned"], "sft", False)
-    assert edge("base", "permuted") == (["permuted"], "permuted", False)
+    assert edge("base", "permuted") == (["permuted"], None, False)
     assert edge("vlm_a", "vlm_b")[1] is None
     vision, _ = by_pair[frozenset(("vlm_a", "vlm_b"))]
     assert vision["relation"] == "partial" and "vision attention" in vision["parts"]

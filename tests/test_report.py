@@ -310,5 +310,5 @@ def test_the_course_of_a_training(tmp_path: Path) -> None:
     assert roles["role"] == [role["role"] for role in results.summary["series"]["start"]["roles"]]
     assert len(columns(section(page, "table", "Tensors of checkpoint 1"))["edge"]) == len(results["start"])
     text = _Elements(page.read_text("utf-8")).text
-    assert results.summary["series"]["statement"] in text and "weights replaced" in text
+    assert results.summary["series"]["statement"] in text and "not of this training; start" in text
     assert repeat(results.summary).startswith("weightkin series ")

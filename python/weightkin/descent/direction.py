@@ -105,8 +105,11 @@ def _vocabulary(a: int, b: int, facts: Facts) -> list[tuple[int, str]]:
 
 
 def _branching(link: Link, family: Family, facts: Facts) -> list[tuple[int, str]]:
-    """Of a model in which several branches meet, most lead away from it."""
-    degrees = {end: sum(end in one.ends for one in family.links if not one.secondary) for end in link.ends}
+    """Of a model in which several branches meet, most lead away from it. A copy of it is no branch: either may be the copy."""
+    if link.equal:
+        return []
+    branches = [one for one in family.links if not one.secondary and not one.equal]
+    degrees = {end: sum(end in one.ends for one in branches) for end in link.ends}
     parent, child = sorted(link.ends, key=lambda end: -degrees[end])
     if degrees[parent] < BRANCHES or degrees[parent] == degrees[child]:
         return []

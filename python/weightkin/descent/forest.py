@@ -50,6 +50,11 @@ class Link:
     mixture: Mixture | None = None
     """Of which the edge is a part."""
 
+    @property
+    def equal(self) -> bool:
+        """Whether its ends are the same but for rounding."""
+        return self.distance is not None and self.support is None
+
 
 @dataclass(frozen=True)
 class Family:
@@ -80,7 +85,7 @@ def family(members: Sequence[int], distances: Distances, kin: Mapping[Pair, Kin]
     groups = equals(pooled[0], rank, raw)
     heads = [group[0] for group in groups]
     links = [
-        Link((members[a], members[b]), float(pooled[0][a, b]), None, float(raw[a, b]))
+        Link((members[a], members[b]), float(pooled[0][a, b]) if raw[a, b] else 0.0, None, float(raw[a, b]))
         for group in groups
         for a, b in within(group, rank, raw)
     ]

@@ -40,8 +40,14 @@ SEARCHED = (
 
 def facts(models: Sequence[Mapping[str, Any]], traced: Traced, tokens: Sequence[int]) -> Facts:
     """What directions are drawn from."""
-    names = [model["name"] for model in models]
-    return Facts(names, traced.kin, traced.outcomes, traced.ranks, tokens)
+    return Facts(_names(models), traced.kin, traced.outcomes, traced.ranks, tokens)
+
+
+def _names(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names; paths of those that repeat, with a number where these repeat as well."""
+    names, paths = ([model[key] for model in models] for key in ("name", "path"))
+    labels = [path if names.count(name) > 1 else name for name, path in zip(names, paths, strict=True)]
+    return [label if labels.count(label) == 1 else f"{label} ({at})" for at, label in enumerate(labels, 1)]
 
 
 def tokens_of(model: Model) -> int:
@@ -70,7 +76,9 @@ def describe(known: Facts, found: Forest, traced: Traced, searched: bool) -> dic
         "nodes": nodes, "edges": edges, "trees": trees, "notes": list(_notes(known.kin.values(), known.names)),
         "pairs": [_pair(one) for _, one in sorted(traced.kin.items())], "resamples": RESAMPLES, "searched": searched,
         "method": METHOD,
-        "statement": " ".join([*_sentences(nodes, edges, trees), SEARCHED if searched else IN_PLACE, CAVEAT]),
+        "statement": " ".join(
+            [*_sentences(nodes, edges, trees), SEARCHED if searched else IN_PLACE, *([CAVEAT] if edges else [])]
+        ),
     }  # fmt: skip
     return {"lineage": lineage}
 
@@ -142,12 +150,18 @@ def _away_from_origins(edges: Sequence[dict[str, Any]], names: Sequence[str]) ->
     while waiting:
         model = waiting.pop(0)
         for edge in inside:
-            if edge["child"] is None and not edge["reasons"] and model in (edge["a"], edge["b"]):
+            waits = edge["child"] is None and not edge["reasons"] and not _equal(edge)
+            if waits and model in (edge["a"], edge["b"]):
                 edge["child"] = edge["b"] if edge["a"] == model else edge["a"]
                 edge["reasons"] = [
                     f"{names[model]} is taken to come from another neighbour, and a model has one origin"
                 ]
                 waiting.append(edge["child"])
+
+
+def _equal(edge: Mapping[str, Any]) -> bool:
+    """Whether its ends are the same but for rounding (`Link.equal`): either may be the copy."""
+    return edge["distance"] is not None and edge["support"] is None
 
 
 def _trees(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -170,9 +184,8 @@ def _trees(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]
             return away, len(mine), -node
 
         root = max(members, key=standing)
-        rooted = bool(inside) and all(
-            edge["child"] not in (None, root) for edge in inside if root in (edge["a"], edge["b"])
-        )
+        around = [edge for edge in inside if root in (edge["a"], edge["b"]) and not _equal(edge)]
+        rooted = bool(around) and all(edge["child"] not in (None, root) for edge in around)
         out.append({"nodes": members, "root": root, "rooted": rooted})
     return out
 

@@ -33,7 +33,9 @@ def gpus() -> dict[str, Any]:
     found: dict[str, Any] = {"CUDA kernels": "not in this build"}
     if native is not None:
         runtime, newest = native.versions()
-        found["CUDA kernels"] = f"built with CUDA {runtime}" + (f"; the driver takes up to {newest}" if newest else "")
+        found["CUDA kernels"] = f"built with CUDA {runtime}; " + (
+            f"the driver takes up to {newest}" if newest else "there is no driver to run them"
+        )
     found["driver"] = driver() or "none"
     found["torch built for"] = _torch_cuda()
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..cli.text import percent
+from ..cli.views.series import headline
 from ..results import Results
 from .alignment import pairing
 from .pairs import pairs_of, place
@@ -15,9 +16,6 @@ WORDS = {
     "no_evidence": "no evidence", "not_tested": "not tested",
 }  # fmt: skip
 """Of a verdict's relation."""
-SERIES = {
-    "no_jump": "no jump", "jump": "weights replaced", "undecided": "undecided", "not_tested": "jumps not tested",
-}  # fmt: skip
 STARTS = {
     "random": "start looks random", "not_random": "start is not random", "undecided": "start undecided",
 }  # fmt: skip
@@ -41,7 +39,7 @@ def statements(results: Results) -> list[dict[str, Any]]:
     names = [model["name"] for model in results.summary["models"]]
     course = results.summary.get("series")
     if course is not None:
-        word = f"{SERIES[course['word']]}; {STARTS[course['start']['word']]}"
+        word = f"{headline(course)}; {STARTS[course['start']['word']]}"
         title, held = " to ".join((names[0], names[-1])), bars({**results.summary, "groups": course["groups"]})
         found.append({
             "pair": title, "relation": f"series {course['word']}", "word": word, "text": course["statement"], "coverage": held,

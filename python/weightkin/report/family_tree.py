@@ -68,14 +68,15 @@ def _arrived(lineage: Record, edge: Record | None) -> list[str]:
 def _facts(lineage: Record, edge: Record) -> Iterator[str]:
     yield ", ".join([edge["relation"], *edge["how"]]).replace("_", " ")
     yield f"matches in {', '.join(edge['parts'])}"
-    if edge["distance"] is not None:
+    same = edge["distance"] is not None and edge["support"] is None
+    if edge["distance"] is not None and not same:
         yield f"{magnitude(round(edge['distance'], 6))} away"
     if edge["pearson"] is not None:
         yield f"Pearson {coefficient(edge['pearson'])}"
     if edge["support"] is not None:
         yield f"support {percent(edge['support'])}"
-    elif edge["distance"] is not None:
-        yield "the same but for rounding"
+    elif same and edge["relation"] != "identical":
+        yield "there the same but for rounding" if edge["relation"] == "partial" else "the same but for rounding"
     if edge["alternatives"]:
         yield _doubt(lineage, edge)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -107,7 +108,8 @@ def atomic(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         reason = error.strerror or error
-        raise ResultsError(f"{path}: cannot be written: {reason}", "free some room, then add --resume") from None
+        hint = "free some room, then add --resume" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        raise ResultsError(f"{path}: cannot be written: {reason}", hint) from None
     finally:
         partial.unlink(missing_ok=True)
 

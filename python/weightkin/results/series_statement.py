@@ -60,7 +60,7 @@ def statement(
     ]
     parts += [] if ordered else [UNORDERED]
     parts.append(_start(start, names))
-    if start.word != "not_random" and not found.jumps and found.tested:
+    if start.word != "not_random" and found.tested:
         parts.append(_kept(found, curves, names))
     if found.untestable:
         parts.append(f"No match can be told from none in {_listed(found.untestable)}.")
@@ -169,7 +169,9 @@ def _kept(found: Steps, curves: Curves, names: Names) -> str:
     last = max(b for relations in found.relations.values() for _, b in relations)
     kept = [place for place in found.tested if found.relations[place].get((0, last)) == "match"]
     if not kept:
-        return f"Nothing of it can be seen in {names.of(last)}, which does not show that the training began elsewhere."
+        replaced = any(jump.whole and jump.kind in ("from_here", "until_here") for jump in found.jumps)
+        more = "" if replaced else ", which does not show that the training began elsewhere"
+        return f"Nothing of it can be seen in {names.of(last)}{more}."
     pearson = [curves[place]["pearson_last"][0] for place in kept]
     z = min(curves[place]["z_last"][0] for place in kept)
     of = "all groups of matrices" if len(kept) == len(found.tested) else _listed(kept)

@@ -30,7 +30,7 @@ def summarise(course: Course, steps: Steps, gathered: Gathered) -> dict[str, Any
     start = find_start(gathered.tensors, first.parameters)
     ordered = steps.values is None or steps.intervals(course.members) is not None
     found = find_steps(gathered, steps.intervals(course.members), start.word == "not_random", ordered)
-    names = Names([model.checkpoint.name for model in course.models], course.members)
+    names = Names(_labels(course), course.members)
     left_out = [number for number in range(len(course.models)) if number not in course.members]
     groups = _groups(gathered)
     series: dict[str, Any] = {
@@ -54,6 +54,15 @@ def summarise(course: Course, steps: Steps, gathered: Gathered) -> dict[str, Any
     }  # fmt: skip
     series["statement"] = statement(found, start, series["word"], groups, names, left_out, gathered.not_finite, ordered)
     return {"coverage": gathered.coverage.to_dict(), "series": series}
+
+
+def _labels(course: Course) -> list[str]:
+    """Names of checkpoints; paths of those whose names repeat."""
+    names = [model.checkpoint.name for model in course.models]
+    return [
+        str(model.checkpoint.path) if names.count(name) > 1 else name
+        for name, model in zip(names, course.models, strict=True)
+    ]
 
 
 def word(found: StepFindings, gathered: Gathered, left_out: list[int]) -> str:

@@ -35,7 +35,10 @@ def steps_of(names: Sequence[str], given: Sequence[float] | None) -> Steps:
     """Raises `PlanError` if as many steps as checkpoints were not given."""
     if given is not None:
         if len(given) != len(names):
-            raise PlanError(f"{len(given)} steps given for {len(names)} checkpoints", "give one step per checkpoint")
+            raise PlanError(
+                f"{len(given)} step{'' if len(given) == 1 else 's'} given for {len(names)} checkpoints",
+                "give one step per checkpoint",
+            )
         return Steps(tuple(given), "given", _order(given))
     found = [number_in(name) for name in names]
     values = [value for value in found if value is not None]

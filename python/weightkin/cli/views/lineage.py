@@ -30,7 +30,7 @@ def show_lineage(console: Console, results: Results, verbose: bool) -> None:
     """Trees of two or more first. With `verbose`, the notes on pairs without an edge too."""
     summary = results.summary
     lineage = summary["lineage"]
-    names = _names(lineage)
+    names = [safe(node["name"]) for node in lineage["nodes"]]
     if verbose:
         show_models(console, summary["models"], [str(number) for number in range(1, len(summary["models"]) + 1)])
         console.print()
@@ -38,7 +38,8 @@ def show_lineage(console: Console, results: Results, verbose: bool) -> None:
         if len(tree["nodes"]) > 1:
             console.print(_drawn(console, lineage, names, tree))
             console.print()
-    apart = [names[tree["nodes"][0]] for tree in lineage["trees"] if len(tree["nodes"]) == 1]
+    joined = {edge[end] for edge in lineage["edges"] for end in "ab"}
+    apart = [name for number, name in enumerate(names) if number not in joined]
     if apart:
         console.print(Text.assemble(("Apart  ", "bold"), ", ".join(apart), ("  (not proof of independence)", "dim")))
     for edge in lineage["edges"]:
@@ -49,18 +50,17 @@ def show_lineage(console: Console, results: Results, verbose: bool) -> None:
     console.print()
     _reasons(console, lineage, names)
     _doubts(console, lineage, names)
+    if lineage["edges"]:
+        _legend(console)
+    console.print(Text(lineage["statement"], "dim"))
+
+
+def _legend(console: Console) -> None:
     signs = {ARROW: "an edit tells who is younger", GUESS: "how branches meet suggests it", UNDIRECTED: "nothing tells"}
     shown = "; ".join(f"{_sign(console, sign, True)} {meaning}" for sign, meaning in signs.items())
     console.print(
         Text(f"{shown}. away: size of the change between the two, of 1, whatever their order and scales.", "dim")
     )
-    console.print(Text(lineage["statement"], "dim"))
-
-
-def _names(lineage: Record) -> list[str]:
-    """Of nodes; those that repeat with their number."""
-    names = [node["name"] for node in lineage["nodes"]]
-    return [safe(name if names.count(name) == 1 else f"{name} ({number + 1})") for number, name in enumerate(names)]
 
 
 def _drawn(console: Console, lineage: Record, names: Sequence[str], tree: Record) -> Tree:
@@ -93,14 +93,15 @@ def _facts(edge: Record) -> Iterator[str]:
     if edge["relation"] != "inferred":
         words = ", ".join(edge["how"]).replace("_", " ") or edge["relation"].replace("_", " ")
         yield words if edge["relation"] != "partial" else f"{words}: {', '.join(edge['parts'])}"
-    if edge["distance"] is not None:
+    same = edge["distance"] is not None and edge["support"] is None
+    if edge["distance"] is not None and not same:
         yield f"{magnitude(round(edge['distance'], 6))} away"
     if edge["pearson"] is not None:
         yield f"Pearson {coefficient(edge['pearson'])}"
     if edge["support"] is not None:
         yield f"support {percent(edge['support'])}"
-    elif edge["distance"] is not None:
-        yield "the same but for rounding"
+    elif same and edge["relation"] != "identical":
+        yield "there the same but for rounding" if edge["relation"] == "partial" else "the same but for rounding"
 
 
 def _described(console: Console, names: Sequence[str], edge: Record) -> Iterator[str | tuple[str, str]]:

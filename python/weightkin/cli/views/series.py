@@ -43,13 +43,20 @@ def show_series(console: Console, results: Results, verbose: bool) -> None:
     console.print()
     show_coverage(console, summary["coverage"], [], verbose)
     console.print()
-    word, start = WORDS[found["word"]], STARTS[found["start"]["word"]]
+    word, start = (headline(found), WORDS[found["word"]][1]), STARTS[found["start"]["word"]]
     console.print(Text.assemble(word, "; checkpoint ", str(found["start"]["checkpoint"]), ": ", start))
     console.print(Text(safe(found["statement"])))
     for note in found["notes"]:
         console.print(Text.assemble(("note: ", "yellow"), safe(note)))
     if found["steps_from"] == "names":
         console.print(Text("Steps are the numbers in the names; --steps gives others.", "dim"))
+
+
+def headline(found: Mapping[str, Any]) -> str:
+    """What the steps come to, in a few words: of jumps what was found at them, as the lines of the checkpoints have it."""
+    words = [word for jump in found["jumps"] for _, word in _marks(jump)]
+    words += ["another architecture"] if found["other_architecture"] else []
+    return ", ".join(dict.fromkeys(words)) or WORDS[found["word"]][0]
 
 
 def _show_models(console: Console, models: Sequence[Mapping[str, Any]]) -> None:
