@@ -69,7 +69,9 @@ class Row:
 
 def broken(case: Case, problem: str) -> Row:
     """The row of a case that could not be measured."""
-    return Row(case.name, case.summary, case.unit, None, case.tolerance, False, 0, 0, 0, "elements", {}, (), (), problem)
+    return Row(
+        case.name, case.summary, case.unit, None, case.tolerance, False, 0, 0, 0, "elements", {}, (), (), problem
+    )
 
 
 def measure(case: Case, settings: Settings) -> Row:
