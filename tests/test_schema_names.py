@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import real_names
@@ -266,6 +266,7 @@ WORDS = ["model", "layers", "blocks", "experts", "mlp", "gate_up_proj", "mtp", "
 SOME_NAMES = st.lists(st.sampled_from(["qkv", "weight", "bias", "self_attn", *WORDS]), max_size=9).map(".".join)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first text that is drawn builds tables of characters
 @given(
     st.dictionaries(
         SOME_NAMES,
