@@ -85,15 +85,16 @@ def _jump(jump: Jump, curves: Curves, names: Names) -> str:
     if jump.kind == "replaced":
         before, after = (_z(jump.groups, curves, "z_previous", at) for at in (jump.first, jump.last + 1))
         around = "" if several else f" (z {_z(jump.groups, curves, 'z_around', jump.first, least=True)} at least)"
-        verb, it = ("are", "they share") if several else ("is", "it shares")
+        verb, it = ("are", "they show") if several else ("is", "it shows")
         return (
-            f"{_capital(who)} {verb} not of this training: in {where} {it} nothing with the checkpoints before and after "
+            f"{_capital(who)} {verb} not of this training: in {where} {it} no match with the checkpoints before and after "
             f"(z {before} and {after} at most), while these match each other{around}."
         )
     at = jump.first if jump.kind == "from_here" else jump.last + 1
     z = _z(jump.groups, curves, "z_previous", at)
     return (
-        f"The weights are replaced at {names.of(at)}: in {where} it shares nothing with {names.of(at - 1)} (z {z} at most), "
+        f"{'The' if jump.whole else 'Some'} weights are replaced at {names.of(at)}: in {where} it shows no match with "
+        f"{names.of(at - 1)} (z {z} at most), "
         "and no later checkpoint that was held against an earlier one does."
     )
 
@@ -108,7 +109,7 @@ def _tensors(jump: Jump, names: Names) -> str:
         return f"In {who} {what} {verb} not of this training: before and after match each other, and not what is there."
     if jump.kind == "moved_out":
         return f"In {who} {what} {verb} off the path: weights go far out and come back, {OFF_THE_PATH}."
-    return f"From {who} on {what} {'shares' if jump.count == 1 else 'share'} nothing with what was there before."
+    return f"From {who} on {what} {'shows' if jump.count == 1 else 'show'} no match with what was there before."
 
 
 def _without_jump(found: Steps, curves: Curves, names: Names) -> str:
