@@ -125,6 +125,17 @@ def test_a_copy_has_no_direction_and_is_no_branch(tmp_path: Path) -> None:
     assert all(name in found.summary["lineage"]["statement"] for name in names)
 
 
+def test_a_rescaled_copy_of_an_absent_parent_is_not_taken_for_it(tmp_path: Path) -> None:
+    base = fresh(0)
+    children = {f"child-{number}": stepped(base, number, 0.05) for number in range(1, 4)}
+    for name, hub in (("base", base), ("scaled", rescaled(base, 5))):
+        lineage = weightkin.lineage(write(tmp_path / name, {name: hub, **children}), null=NULL, threads=2).summary[
+            "lineage"
+        ]
+        assert all(edge["a"] == 0 for edge in lineage["edges"]) and len(lineage["edges"]) == 3
+        assert [edge["child"] for edge in lineage["edges"]] == ([1, 2, 3] if hub is base else [None] * 3)
+
+
 def test_strangers_have_no_edge(found: Results) -> None:
     lineage = found.summary["lineage"]
     assert [len(tree["nodes"]) for tree in lineage["trees"]] == [9, 2, 1]

@@ -113,6 +113,8 @@ def _branching(link: Link, family: Family, facts: Facts) -> list[tuple[int, str]
     parent, child = sorted(link.ends, key=lambda end: -degrees[end])
     if degrees[parent] < BRANCHES or degrees[parent] == degrees[child]:
         return []
+    if 2 * sum(parent in one.ends and one.rescaled for one in branches) > degrees[parent]:
+        return []  # the odd one in scale: rather a copy of the origin, which is not among the models, than the origin
     assert isinstance(parent, int) and isinstance(child, int)
     angles = [angle for (at, *others), angle in family.angles.items() if at == parent and child in others]
     apart = sum(abs(angle) < SHARED for angle in angles)

@@ -16,6 +16,8 @@ from .kinship import Kin, Pair, pair_of
 from .tree import COLLINEAR, SHARED, Tree, grow, spanning
 
 Ranks = Mapping[Pair, int]
+RESCALED, RAW = 10.0, 1e-3
+"""Ratio of squared distances as stored and in balanced form, and least distance as stored, from which scales were changed."""
 UNEVEN = 0.1
 """Standard deviation over layers of the overshoot of a descendant (tree.py) from which its place is in doubt: of independent
 steps it is 0 but for chance, of siblings that were trained on the same data 0.15 of its mean and more."""
@@ -54,6 +56,13 @@ class Link:
     def equal(self) -> bool:
         """Whether its ends are the same but for rounding."""
         return self.distance is not None and self.support is None
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether the difference as stored is mostly one of scales."""
+        if self.raw is None or self.distance is None:
+            return False
+        return self.raw > RAW and self.raw > RESCALED * max(self.distance, ROUNDING)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,9 @@ from ..schema import Model
 from .direction import Direction, Facts, direction
 from .distances import RESAMPLES, Part
 from .forest import Family, Link
-from .geometry import ROUNDING
 from .growing import Forest
 from .kinship import Kin, pair_of
 from .tracing import Traced
-
-RESCALED, RAW = 10.0, 1e-3
-"""Ratio of squared distances as stored and in balanced form, and least distance as stored, from which scales were changed."""
 
 METHOD = (
     "Distances are those of balanced matrices (reference.balance), squared, over matrices that all models of a tree have. A "
@@ -139,8 +135,7 @@ def _how(kin: Kin | None, link: Link) -> list[str]:
     """The words of the verdict, and `rescaled` where the difference as stored is mostly one of scales."""
     if kin is None:
         return []
-    rescaled = link.raw is not None and link.distance is not None and link.raw > RESCALED * max(link.distance, ROUNDING)
-    return [*kin.how, *(["rescaled"] if rescaled and link.raw and link.raw > RAW else [])]
+    return [*kin.how, *(["rescaled"] if link.rescaled else [])]
 
 
 def _away_from_origins(edges: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
