@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 UNDEFINED = "-"
 """Shown for a measure that has no value, such as the Pearson of a constant tensor."""
@@ -96,3 +97,16 @@ def labels(models: Iterable[Mapping[str, str]]) -> list[str]:
     names = [model["name"] for model in models]
     paths = [model["path"] for model in models]
     return [safe(path if names.count(name) > 1 else name) for name, path in zip(names, paths, strict=True)]
+
+
+def edge_numbers(edge: Mapping[str, Any]) -> Iterator[str]:
+    """What was measured of an edge of a family tree (summary["lineage"]["edges"])."""
+    same = edge["distance"] is not None and edge["support"] is None
+    if edge["distance"] is not None and not same:
+        yield f"{magnitude(round(edge['distance'], 6))} away"
+    if edge["pearson"] is not None:
+        yield f"Pearson {coefficient(edge['pearson'])}"
+    if edge["support"] is not None:
+        yield f"support {percent(edge['support'])}"
+    elif same and edge["relation"] != "identical":
+        yield "there the same but for rounding" if edge["relation"] == "partial" else "the same but for rounding"

@@ -17,10 +17,10 @@ from .kinship import Kin, pair_of
 from .tracing import Traced
 
 METHOD = (
-    "Distances are those of balanced matrices (reference.balance), squared, over matrices that all models of a tree have. A "
-    "minimum spanning tree, fewest edits of the structure first, then distances; unobserved ancestors where three models "
-    f"share more with each other than any of them explains. Support: share of {RESAMPLES} trees from resampled layers, and "
-    "matrices within them, that have the edge too."
+    "Distances are those of balanced matrices (reference.balance) over matrices that all models of a tree have; the tree is "
+    "made of their squares, `away` is the distance itself. A minimum spanning tree, fewest edits of the structure first, then "
+    "distances; unobserved ancestors where three models share more with each other than any of them explains. Support: share "
+    f"of {RESAMPLES} trees from resampled layers, and matrices within them, that have the edge too."
 )
 CAVEAT = (
     "An edge says that two models share weights and are neighbours among those given. It does not say who came first, and two "

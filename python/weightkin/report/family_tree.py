@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..cli.text import coefficient, magnitude, percent
+from ..cli.text import edge_numbers
 from ..results import Results
 from .columns import numbers, sortable, texts
 
@@ -68,15 +68,7 @@ def _arrived(lineage: Record, edge: Record | None) -> list[str]:
 def _facts(lineage: Record, edge: Record) -> Iterator[str]:
     yield ", ".join([edge["relation"], *edge["how"]]).replace("_", " ")
     yield f"matches in {', '.join(edge['parts'])}"
-    same = edge["distance"] is not None and edge["support"] is None
-    if edge["distance"] is not None and not same:
-        yield f"{magnitude(round(edge['distance'], 6))} away"
-    if edge["pearson"] is not None:
-        yield f"Pearson {coefficient(edge['pearson'])}"
-    if edge["support"] is not None:
-        yield f"support {percent(edge['support'])}"
-    elif same and edge["relation"] != "identical":
-        yield "there the same but for rounding" if edge["relation"] == "partial" else "the same but for rounding"
+    yield from edge_numbers(edge)
     if edge["alternatives"]:
         yield _doubt(lineage, edge)
 

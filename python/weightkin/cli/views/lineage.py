@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ...results import Results
-from ..text import coefficient, magnitude, percent, safe
+from ..text import coefficient, edge_numbers, safe
 from .models import show_models
 from .tables import table
 
@@ -93,15 +93,7 @@ def _facts(edge: Record) -> Iterator[str]:
     if edge["relation"] != "inferred":
         words = ", ".join(edge["how"]).replace("_", " ") or edge["relation"].replace("_", " ")
         yield words if edge["relation"] != "partial" else f"{words}: {', '.join(edge['parts'])}"
-    same = edge["distance"] is not None and edge["support"] is None
-    if edge["distance"] is not None and not same:
-        yield f"{magnitude(round(edge['distance'], 6))} away"
-    if edge["pearson"] is not None:
-        yield f"Pearson {coefficient(edge['pearson'])}"
-    if edge["support"] is not None:
-        yield f"support {percent(edge['support'])}"
-    elif same and edge["relation"] != "identical":
-        yield "there the same but for rounding" if edge["relation"] == "partial" else "the same but for rounding"
+    yield from edge_numbers(edge)
 
 
 def _described(console: Console, names: Sequence[str], edge: Record) -> Iterator[str | tuple[str, str]]:
